@@ -1,0 +1,69 @@
+"""What core answers: a reply per command, best effort, on the topic the command names; and dead letters."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from contracts.fields import Fact
+
+
+class RefusalAnswer(Fact):
+    """A refusal as it stands in an answer."""
+
+    code: str
+    message: str
+    facts: dict[str, Any] = {}
+
+
+class Reply(Fact):
+    """The outcome of a command.
+
+    `result` by command: campaign commands `{"campaign", "state"}`; IssueCoupons, UploadCodes, VoidCoupons
+    `{"campaign", "accepted", "refused", "rows": [{"row", "coupon", "user", "code"} | {"row", "user", "refusal"}]}`;
+    ClaimCoupon `{"coupon", "user", "code", "valid_from", "valid_until"}`; RedeemCoupon
+    `{"coupon", "redemption", "user", "order", "amount", "discount", "payable", "currency", "redeemed_at"}`;
+    ReturnCoupon `{"coupon", "redemption", "state"}`; ExportCodes `{"campaign", "codes": [{"coupon", "code"}]}`;
+    AdvanceClock `{"partition", "now"}`.
+    """
+
+    command: UUID
+    status: Literal["done", "refused", "dead"]
+    result: dict[str, Any] | None = None
+    refusal: RefusalAnswer | None = None
+    as_of: datetime
+    replayed: bool = False
+    """The command had been decided before; this is the first answer again."""
+
+
+DeadLetterReason = Literal[
+    "unreadable",
+    "unsigned_writer",
+    "writer_not_allowed",
+    "wrong_partition",
+    "wrong_key",
+    "too_late",
+    "too_far_ahead",
+    "our_bug",
+]
+
+
+class DeadLetter(Fact):
+    """A record that could not be read, trusted or decided, whole. Key `<topic>-<partition>-<offset>`."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: DeadLetterReason
+    detail: str
+    key: str | None
+    """base64 of the record's key."""
+    value: str | None
+    """base64 of the record's value."""
+    headers: list[tuple[str, str]]
+    """Names, and base64 of values."""
+    record_time: datetime
+    command: str | None = None
+    """The command's id, where one could be read."""
+    writer: str | None = None

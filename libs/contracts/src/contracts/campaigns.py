@@ -1,0 +1,140 @@
+"""What a campaign is made of: its terms and its code supply. Used by commands and repeated in events."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
+
+from contracts.fields import CodeText, Contract, Currency, Minor, Party, Text
+
+ORIGINS = ("internal", "external")
+Origin = Literal["internal", "external"]
+CampaignState = Literal["draft", "generating", "active", "paused", "exhausted", "ended", "stopped", "failed"]
+CouponState = Literal["held", "reserved", "redeemed", "burned", "voided", "expired"]
+
+
+class AmountOff(Contract):
+    """A fixed amount off, in minor units of the campaign's currency."""
+
+    kind: Literal["amount_off"] = "amount_off"
+    amount: Annotated[Minor, Field(ge=1)]
+
+
+class PercentOff(Contract):
+    """A share off in basis points (1,250 = 12.5 %), at most `cap` minor units."""
+
+    kind: Literal["percent_off"] = "percent_off"
+    basis_points: Annotated[int, Field(ge=1, le=10_000, strict=True)]
+    cap: Annotated[Minor, Field(ge=1)] | None = None
+
+
+class FixedPrice(Contract):
+    """The goods cost `price` minor units (an exchange coupon)."""
+
+    kind: Literal["fixed_price"] = "fixed_price"
+    price: Minor
+
+
+class FreeItem(Contract):
+    """One item is free."""
+
+    kind: Literal["free_item"] = "free_item"
+    item: Text
+
+
+class MerchantDecided(Contract):
+    """The merchant decides the discount when the coupon is redeemed."""
+
+    kind: Literal["merchant_decided"] = "merchant_decided"
+
+
+Discount = Annotated[AmountOff | PercentOff | FixedPrice | FreeItem | MerchantDecided, Field(discriminator="kind")]
+Rounding = Literal["half_up", "down", "up"]
+"""How a percentage becomes whole minor units: to the nearest (halves up), down, or up."""
+
+
+def _known_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is not an IANA time zone such as Asia/Shanghai")
+    return value
+
+
+Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
+Moment = Annotated[date, Field(strict=True)] | Annotated[AwareDatetime, Field(strict=True)]
+
+
+class Validity(Contract):
+    """When coupons may be used: `starts` inclusive, `ends` exclusive.
+
+    A date without a time means the whole day in `zone`: a date-only end includes that day.
+    """
+
+    starts: Moment
+    ends: Moment
+    zone: Zone = "UTC"
+
+
+class GeneratedSupply(Contract):
+    """Scrip makes the codes; none is stored before somebody holds it."""
+
+    kind: Literal["generated"] = "generated"
+
+
+class SharedSupply(Contract):
+    """One public code for all holders; a coupon is found by campaign, code and user."""
+
+    kind: Literal["shared"] = "shared"
+    code: CodeText
+
+
+class UploadedSupply(Contract):
+    """Unique codes that are uploaded and given out in the order they came."""
+
+    kind: Literal["uploaded"] = "uploaded"
+
+
+class GivenSupply(Contract):
+    """The merchant names the code at each issue."""
+
+    kind: Literal["given"] = "given"
+
+
+Supply = Annotated[GeneratedSupply | SharedSupply | UploadedSupply | GivenSupply, Field(discriminator="kind")]
+ReturnPolicy = Literal["usable_again", "usable_if_not_expired", "burned"]
+
+
+class Terms(Contract):
+    """What a campaign promises and to whom. Amounts in minor units of `currency`."""
+
+    name: Text
+    currency: Currency
+    discount: Discount
+    rounding: Rounding = "half_up"
+    minimum_spend: Minor = 0
+    validity: Validity
+    per_user_limit: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    price: Minor = 0
+    """What a user pays to claim one; 0 is free."""
+    listed: bool = True
+    """Stands in the catalogue while it is live."""
+    return_policy: ReturnPolicy = "usable_again"
+    redeemable_by: tuple[Party, ...] = ()
+    """Parties besides the owner at which coupons may be redeemed."""
+    senders: tuple[Party, ...] = ()
+    """Parties besides the owner that may issue."""
+    metadata: Annotated[
+        dict[
+            Annotated[str, StringConstraints(max_length=40, pattern=r"^[^\x00]*$")],
+            Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")],
+        ],
+        Field(max_length=50),
+    ] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _parties_are_few(self) -> Self:
+        if len(self.redeemable_by) > 100 or len(self.senders) > 100:
+            raise ValueError("redeemable_by and senders take at most 100 parties each")
+        return self

@@ -1,0 +1,339 @@
+"""Commands of `coupon.commands`: imperatives, one CloudEvent each, validated straight from bytes.
+
+Compatibility: a field added has a default; a changed meaning is a new class with a new type; nothing is removed
+while records of it may be in the log.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+from uuid import UUID
+
+from pydantic import Field, StringConstraints, TypeAdapter, create_model
+
+from contracts.campaigns import GeneratedSupply, GivenSupply, SharedSupply, Supply, Terms, UploadedSupply
+from contracts.fields import (
+    CodeText,
+    Contract,
+    Count,
+    Instant,
+    Minor,
+    OrderId,
+    Party,
+    Reason,
+    UserId,
+)
+
+MAX_ROWS = 500
+"""Rows of one bulk command."""
+
+
+class GenerateCampaign(Contract):
+    """Order Scrip to bring a campaign and its codes into being (internal staff and tools, or a merchant)."""
+
+    terms: Terms
+    supply: Annotated[GeneratedSupply | SharedSupply | UploadedSupply, Field(discriminator="kind")] = GeneratedSupply()
+    quantity: Count | None = None
+    """Coupons that may be issued; required for `generated`; None: as many as are asked for (or codes uploaded)."""
+
+
+class PublishCampaign(Contract):
+    """Put a merchant's own campaign, made in its own system, on the platform."""
+
+    terms: Terms
+    supply: Annotated[SharedSupply | UploadedSupply | GivenSupply, Field(discriminator="kind")]
+    quantity: Count | None = None
+
+
+class UnpublishCampaign(Contract):
+    """Take a campaign out of the catalogue; coupons held stay usable."""
+
+
+class PauseCampaign(Contract):
+    """Stop issuing and redeeming until resumed."""
+
+    reason: Reason
+
+
+class ResumeCampaign(Contract):
+    """End a pause."""
+
+
+class StopCampaign(Contract):
+    """End a campaign for good before its time; coupons not redeemed are voided."""
+
+    reason: Reason
+
+
+class ChangeQuantity(Contract):
+    """Raise or lower how many coupons may be issued; never below issued + exported."""
+
+    quantity: Count
+
+
+class UploadCodes(Contract):
+    """Add unique codes to an `uploaded` campaign. Not atomic: each row has its own result."""
+
+    codes: Annotated[tuple[CodeText, ...], Field(min_length=1, max_length=MAX_ROWS * 4)]
+
+
+class ExportCodes(Contract):
+    """Take codes nobody holds out of the platform as bearer codes; each redeems once, without a user."""
+
+    count: Annotated[int, Field(ge=1, le=2_000, strict=True)]
+
+
+class IssueRow(Contract):
+    """One coupon for one user; `code` only for campaigns whose merchant names it (`given`)."""
+
+    user: UserId
+    code: CodeText | None = None
+
+
+class IssueCoupons(Contract):
+    """Give one coupon to each of these users. Not atomic: each row has its own result."""
+
+    rows: Annotated[tuple[IssueRow, ...], Field(min_length=1, max_length=MAX_ROWS)]
+
+
+class ClaimCoupon(Contract):
+    """A user takes a coupon; with a priced offer `order` and `paid` say what was paid for it."""
+
+    user: UserId
+    code: CodeText | None = None
+    order: OrderId | None = None
+    paid: Minor | None = None
+
+
+class CouponReference(Contract):
+    """Names one coupon: by number, by code, or (shared codes) by code and user."""
+
+    number: Annotated[int, Field(ge=1, strict=True)] | None = None
+    code: CodeText | None = None
+    user: UserId | None = None
+
+
+class ReserveCoupon(Contract):
+    """Hold a coupon for an order for some time; the same order may reserve again to hold it longer."""
+
+    coupon: CouponReference
+    order: OrderId
+    seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = 900
+
+
+class ReleaseCoupon(Contract):
+    """Give a reserved coupon back before its time ran out; only the order that holds it may."""
+
+    coupon: CouponReference
+    order: OrderId
+
+
+class RedeemCoupon(Contract):
+    """Consume a coupon for an order of `amount` minor units (before the discount)."""
+
+    coupon: CouponReference
+    order: OrderId | None = None
+    amount: Minor | None = None
+
+
+class ReturnCoupon(Contract):
+    """Undo a redemption; the campaign's return policy says what becomes of the coupon."""
+
+    coupon: CouponReference
+    redemption: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """The n-th redemption of the coupon; None: the latest."""
+    reason: Reason
+
+
+class VoidCoupons(Contract):
+    """Take coupons out of life. Not atomic: each row has its own result."""
+
+    coupons: Annotated[tuple[CouponReference, ...], Field(min_length=1, max_length=MAX_ROWS)]
+    reason: Reason
+
+
+class VoidCampaign(Contract):
+    """Take every held or reserved coupon of a campaign out of life, in slices; `after` is core's own cursor."""
+
+    reason: Reason
+    after: Annotated[int, Field(ge=0, strict=True)] = 0
+
+
+class Waiting(Contract):
+    """Whom the last slice of sliced work answers."""
+
+    command: UUID
+    reply_to: str | None = None
+    reply_partition: int | None = None
+
+
+class RunDue(Contract):
+    """Lane-wide: let happen what is due in this lane up to its clock. Written by core only."""
+
+    partition: Annotated[int, Field(ge=0, strict=True)]
+    until: Instant
+    part: Annotated[int, Field(ge=0, strict=True)] = 0
+    waiting: Waiting | None = None
+
+
+class AdvanceClock(Contract):
+    """Lane-wide, told time only: move the lane's clock forward to `to`; answered when all that became due is done."""
+
+    partition: Annotated[int, Field(ge=0, strict=True)]
+    to: Instant
+
+
+class BuildingRules(Contract):
+    """What campaigns may be: the platform's, or one merchant's override (which wins field by field)."""
+
+    kinds: tuple[Literal["amount_off", "percent_off", "fixed_price", "free_item", "merchant_decided"], ...] | None = (
+        None
+    )
+    supplies: tuple[Literal["generated", "shared", "uploaded", "given"], ...] | None = None
+    greatest_percent: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
+    """Basis points."""
+    greatest_amount: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Minor] | None = None
+    """Minor units by currency."""
+    greatest_quantity: Count | None = None
+    longest_days: Annotated[int, Field(ge=1, le=36_500, strict=True)] | None = None
+    required: tuple[Literal["minimum_spend", "per_user_limit", "quantity"], ...] | None = None
+
+
+class SetBuildingRules(Contract):
+    """Lane-wide: building rules of the platform (`party` = platform) or of one merchant, with a version."""
+
+    partition: Annotated[int, Field(ge=0, strict=True)]
+    party: Party
+    version: Annotated[int, Field(ge=1, strict=True)]
+    rules: BuildingRules
+
+
+class SetMerchant(Contract):
+    """Lane-wide: a merchant's state; a suspended or closed one has every command refused."""
+
+    partition: Annotated[int, Field(ge=0, strict=True)]
+    merchant: UUID
+    version: Annotated[int, Field(ge=1, strict=True)]
+    state: Literal["active", "suspended", "closed"]
+
+
+ToolRight = Literal["generate", "issue", "redeem", "void", "manage"]
+
+
+class SetTool(Contract):
+    """Lane-wide: a Kafka tool's rights, and the one topic it may be answered on."""
+
+    partition: Annotated[int, Field(ge=0, strict=True)]
+    tool: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    version: Annotated[int, Field(ge=1, strict=True)]
+    key_versions: tuple[int, ...]
+    rights: tuple[ToolRight, ...]
+    reply_topic: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = None
+    active: bool = True
+
+
+Command = (
+    GenerateCampaign
+    | PublishCampaign
+    | UnpublishCampaign
+    | PauseCampaign
+    | ResumeCampaign
+    | StopCampaign
+    | ChangeQuantity
+    | UploadCodes
+    | ExportCodes
+    | IssueCoupons
+    | ClaimCoupon
+    | ReserveCoupon
+    | ReleaseCoupon
+    | RedeemCoupon
+    | ReturnCoupon
+    | VoidCoupons
+    | VoidCampaign
+    | RunDue
+    | AdvanceClock
+    | SetBuildingRules
+    | SetMerchant
+    | SetTool
+)
+COMMANDS: tuple[type[Contract], ...] = (
+    GenerateCampaign,
+    PublishCampaign,
+    UnpublishCampaign,
+    PauseCampaign,
+    ResumeCampaign,
+    StopCampaign,
+    ChangeQuantity,
+    UploadCodes,
+    ExportCodes,
+    IssueCoupons,
+    ClaimCoupon,
+    ReserveCoupon,
+    ReleaseCoupon,
+    RedeemCoupon,
+    ReturnCoupon,
+    VoidCoupons,
+    VoidCampaign,
+    RunDue,
+    AdvanceClock,
+    SetBuildingRules,
+    SetMerchant,
+    SetTool,
+)
+LANE_WIDE: frozenset[type[Contract]] = frozenset({RunDue, AdvanceClock, SetBuildingRules, SetMerchant, SetTool})
+CAMPAIGN_SUPPLIES = Supply
+
+
+def type_of(command: type[Contract]) -> str:
+    """The CloudEvents type of a command class, such as `scrip.command.RedeemCoupon.v1`."""
+    return f"scrip.command.{command.__name__}.v1"
+
+
+class CommandRecord(Contract):
+    """The envelope of a command: CloudEvents 1.0, structured JSON. Concrete classes fix `type` and `data`."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: UUID
+    """The command id: the same id with the same data is answered again and has no second effect."""
+    source: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    type: str
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    """The campaign id, and the record's key; lane-wide commands: `lane-<n>`."""
+    datacontenttype: Literal["application/json"] = "application/json"
+    party: Party
+    """For whom it acts: `platform` or a merchant's id."""
+    actor: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+    """Who acts: `merchant:<id>/<terminal label>`, `staff:<name>`, `tool:<name>`, `app:<name>`, `service:<name>`."""
+    notafter: Instant
+    """A record appended later than this is a dead letter `too_late`. At most 30 days ahead of the record."""
+    at: Instant | None = None
+    """Told time only: the moment at which this happens."""
+    replyto: Annotated[str, StringConstraints(max_length=249)] | None = None
+    replypartition: Annotated[int, Field(ge=0, strict=True)] | None = None
+    redrive: bool = False
+    """An operator sends a dead letter's command again; replaces its outcome."""
+    traceparent: Annotated[str, StringConstraints(max_length=64)] | None = None
+    data: Any
+
+
+def _record_class(command: type[Contract]) -> type[CommandRecord]:
+    made = create_model(
+        f"{command.__name__}Record",
+        __base__=CommandRecord,
+        type=(Literal[type_of(command)], type_of(command)),
+        data=(command, ...),
+    )
+    return cast("type[CommandRecord]", made)
+
+
+RECORD_CLASSES: dict[type[Contract], type[CommandRecord]] = {command: _record_class(command) for command in COMMANDS}
+_union: Any = RECORD_CLASSES[COMMANDS[0]]
+for _record in list(RECORD_CLASSES.values())[1:]:
+    _union = _union | _record
+COMMAND_RECORD: TypeAdapter[CommandRecord] = TypeAdapter(Annotated[_union, Field(discriminator="type")])
+"""`COMMAND_RECORD.validate_json(bytes)` gives a CommandRecord whose `data` is one of COMMANDS, or ValidationError."""
+
+
+def record_for(command: Contract, **envelope: Any) -> CommandRecord:
+    """The record of a command; the envelope's fields by name (id, source, subject, party, actor, notafter, …)."""
+    return RECORD_CLASSES[type(command)](data=command, **envelope)

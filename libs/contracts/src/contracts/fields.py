@@ -1,0 +1,77 @@
+"""Field types shared by all contracts. Every bound here is part of the public schema."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+PLATFORM = "platform"
+"""The party that owns internal campaigns; every other party is a merchant's id."""
+
+
+class Contract(BaseModel):
+    """Base of what we accept: frozen, strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="iso8601")
+
+
+class Fact(BaseModel):
+    """Base of what we emit: readers ignore fields they do not know, so fields may be added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def _at_most_64_bytes(value: str) -> str:
+    if len(value) > 16 and len(value.encode()) > 64:
+        raise ValueError("must be at most 64 bytes of UTF-8")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+UserId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(_at_most_64_bytes),
+]
+"""A merchant's own opaque id of a user: 1 to 64 bytes, no control characters."""
+
+CodeText = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""A code as typed: up to 64 characters; core compares its normal form."""
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+RequestNumber = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+OrderId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+Party = Annotated[str, StringConstraints(pattern=r"^(platform|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$")]
+"""`platform`, or the id of a merchant."""
+
+Minor = Annotated[int, Field(ge=0, le=10**15, strict=True)]
+"""An amount of money in minor units of its currency (cents, fen)."""
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
+
+__all__ = [
+    "PLATFORM",
+    "UUID",
+    "CodeText",
+    "Contract",
+    "Count",
+    "Currency",
+    "Fact",
+    "Instant",
+    "Minor",
+    "OrderId",
+    "Party",
+    "Reason",
+    "RequestNumber",
+    "Text",
+    "UserId",
+]

@@ -1,0 +1,276 @@
+"""Refusals: a rule said no. One class each: a stable code, a sentence, typed facts. A refusal is an answer, no error."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from contracts.fields import Fact
+
+
+class Refusal(Fact):
+    """Base of all refusals. `code` is stable for ever; `message` may be improved; facts are the model's fields."""
+
+    code: ClassVar[str]
+    message: ClassVar[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """`{"code", "message", "facts"}`, ready for JSON."""
+        facts = self.model_dump(mode="json", exclude_none=True)
+        return {"code": self.code, "message": self.message.format(**facts) if facts else self.message, "facts": facts}
+
+
+class CampaignNotFound(Refusal):
+    code = "campaign_not_found"
+    message = "There is no such campaign for you."
+
+
+class CampaignExists(Refusal):
+    code = "campaign_exists"
+    message = "A campaign with this name or request number exists already, with other content."
+    campaign: str
+
+
+class CampaignNotActive(Refusal):
+    code = "campaign_not_active"
+    message = "The campaign is {state}; this needs an active one."
+    state: str
+
+
+class CampaignStateForbids(Refusal):
+    code = "campaign_state_forbids"
+    message = "A campaign that is {state} cannot be {operation}."
+    state: str
+    operation: str
+
+
+class CampaignNotStarted(Refusal):
+    code = "campaign_not_started"
+    message = "Coupons of this campaign may be used from {starts} on."
+    starts: datetime
+
+
+class CampaignOver(Refusal):
+    code = "campaign_over"
+    message = "The campaign ended at {ends}."
+    ends: datetime
+
+
+class CampaignExhausted(Refusal):
+    code = "campaign_exhausted"
+    message = "All {quantity} coupons of the campaign are issued."
+    quantity: int
+
+
+class NoCodeLeft(Refusal):
+    code = "no_code_left"
+    message = "No uploaded code is left; upload more."
+
+
+class UserLimitReached(Refusal):
+    code = "user_limit_reached"
+    message = "The user has {issued} of at most {limit} coupons of this campaign."
+    limit: int
+    issued: int
+
+
+class CodeRequired(Refusal):
+    code = "code_required"
+    message = "In this campaign the merchant names the code: send one with each user."
+
+
+class CodeNotExpected(Refusal):
+    code = "code_not_expected"
+    message = "The codes of this campaign are {supply}: send none."
+    supply: str
+
+
+class CodeTaken(Refusal):
+    code = "code_taken"
+    message = "This code exists already in the campaign."
+
+
+class CodeUnreadable(Refusal):
+    code = "code_unreadable"
+    message = "After spaces and dashes are taken out, nothing usable is left of this code."
+
+
+class CodesNotUploadable(Refusal):
+    code = "codes_not_uploadable"
+    message = "The codes of this campaign are {supply}; only `uploaded` ones take uploads."
+    supply: str
+
+
+class CodesNotExportable(Refusal):
+    code = "codes_not_exportable"
+    message = "The codes of this campaign are {supply}; only `generated` ones can be exported before issue."
+    supply: str
+
+
+class RepeatedInRequest(Refusal):
+    code = "repeated_in_request"
+    message = "The same user or code stands in an earlier row of this request."
+
+
+class CouponNotFound(Refusal):
+    code = "coupon_not_found"
+    message = "There is no such coupon for you."
+
+
+class CouponAlreadyRedeemed(Refusal):
+    code = "coupon_already_redeemed"
+    message = "The coupon was redeemed at {redeemed_at}."
+    coupon: str
+    redeemed_at: datetime | None = None
+
+
+class CouponReserved(Refusal):
+    code = "coupon_reserved"
+    message = "Another order holds the coupon until {until}."
+    coupon: str
+    until: datetime | None = None
+
+
+class CouponNotReserved(Refusal):
+    code = "coupon_not_reserved"
+    message = "The coupon is {state}; no order of yours holds it."
+    coupon: str
+    state: str
+
+
+class CouponNotRedeemed(Refusal):
+    code = "coupon_not_redeemed"
+    message = "The coupon is {state}; there is no redemption to return."
+    coupon: str
+    state: str
+
+
+class CouponExpired(Refusal):
+    code = "coupon_expired"
+    message = "The coupon's time ended at {expired_at}."
+    coupon: str
+    expired_at: datetime | None = None
+
+
+class CouponVoided(Refusal):
+    code = "coupon_voided"
+    message = "The coupon was voided."
+    coupon: str
+
+
+class CouponBurned(Refusal):
+    code = "coupon_burned"
+    message = "The coupon was returned for good and cannot be used again."
+    coupon: str
+
+
+class NotThisUsersCoupon(Refusal):
+    code = "not_this_users_coupon"
+    message = "The coupon is held by another user."
+
+
+class MinimumSpendNotMet(Refusal):
+    code = "minimum_spend_not_met"
+    message = "The order comes to {amount}; the coupon needs {minimum} (minor units of {currency})."
+    amount: int
+    minimum: int
+    currency: str
+
+
+class OrderAmountRequired(Refusal):
+    code = "order_amount_required"
+    message = "This coupon's discount depends on the order's amount: send it."
+
+
+class PriceNotPaid(Refusal):
+    code = "price_not_paid"
+    message = "The offer costs {price} minor units of {currency}; send the order and what was paid."
+    price: int
+    currency: str
+
+
+class EndBeforeStart(Refusal):
+    code = "end_before_start"
+    message = "The campaign would end at {ends}, not after its start at {starts}."
+    starts: datetime
+    ends: datetime
+
+
+class QuantityRequired(Refusal):
+    code = "quantity_required"
+    message = "A campaign with generated codes needs a quantity."
+
+
+class QuantityBelowIssued(Refusal):
+    code = "quantity_below_issued"
+    message = "{committed} coupons are issued or exported; the quantity cannot be {quantity}."
+    committed: int
+    quantity: int
+
+
+class DiscountKindUnsupported(Refusal):
+    code = "discount_kind_unsupported"
+    message = "Coupons of the kind {kind} are not supported yet; amount_off and percent_off are."
+    kind: str
+
+
+class CurrencyUnknown(Refusal):
+    code = "currency_unknown"
+    message = "{currency} is not an ISO 4217 currency."
+    currency: str
+
+
+class BuildingRuleForbids(Refusal):
+    code = "building_rule_forbids"
+    message = "The platform's building rule {rule} (version {version}) forbids this: {detail}."
+    rule: str
+    version: int
+    detail: str
+
+
+class MerchantNotActive(Refusal):
+    code = "merchant_not_active"
+    message = "The merchant is {state}."
+    state: str
+
+
+class NotAllowed(Refusal):
+    code = "not_allowed"
+    message = "{actor} has no right to {operation}."
+    actor: str
+    operation: str
+
+
+class IdempotencyConflict(Refusal):
+    code = "idempotency_conflict"
+    message = "This request number was used before with other content."
+    command: str
+
+
+class ClockIsRecorded(Refusal):
+    code = "clock_is_recorded"
+    message = "This platform's time is its log's; it cannot be told."
+
+
+class ClockNotSet(Refusal):
+    code = "clock_not_set"
+    message = "This platform keeps told time and its clock was never set: advance it first."
+
+
+class ClockMovesForward(Refusal):
+    code = "clock_moves_forward"
+    message = "The clock stands at {now} and only moves forward."
+    now: datetime
+
+
+class SlicePassed(Refusal):
+    code = "slice_passed"
+    message = "What this continuation would do is done already."
+
+
+def _all(base: type[Refusal]) -> dict[str, type[Refusal]]:
+    return {refusal.code: refusal for refusal in base.__subclasses__()}
+
+
+REFUSALS: dict[str, type[Refusal]] = _all(Refusal)
+"""Every refusal class by its code."""
