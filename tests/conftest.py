@@ -1,0 +1,67 @@
+"""Fixtures every test may ask for. The servers are real; which ones is printed in the header of the run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from scrip.backend import Backend
+from tests.support.databases import Databases, FreshDatabase
+from tests.support.servers import Servers, chosen_kind, local_backend, running_servers
+from tests.support.topics import ensure_topics, reset_topics
+
+
+def pytest_report_header() -> str:
+    return f"scrip test backend: {chosen_kind()}"
+
+
+@pytest.fixture(scope="session")
+def backend() -> Iterator[Servers]:
+    """PostgreSQL and Kafka for the whole run: `.admin_url`, `.bootstrap`."""
+    with running_servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def databases(backend: Servers) -> Iterator[Databases]:
+    """Makes databases: `databases.fresh("core")` is a new one in which coupon-core's migrations have run."""
+    made = Databases(backend.admin_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[FreshDatabase]:
+    """A new database with all schemas and roles and no tables, for one test."""
+    fresh = databases.fresh()
+    yield fresh
+    databases.drop(fresh)
+
+
+@pytest.fixture(scope="module")
+def module_database(databases: Databases) -> Iterator[FreshDatabase]:
+    """As `database`, for a module."""
+    fresh = databases.fresh()
+    yield fresh
+    databases.drop(fresh)
+
+
+@pytest.fixture(scope="session")
+def topics(backend: Servers) -> str:
+    """The contracts' topics (8 lanes) on the run's broker, with whatever other tests left in them; the bootstrap."""
+    ensure_topics(backend.bootstrap)
+    return backend.bootstrap
+
+
+@pytest.fixture
+def clean_topics(backend: Servers) -> str:
+    """The contracts' topics on the run's broker, emptied before this test; the bootstrap."""
+    reset_topics(backend.bootstrap)
+    return backend.bootstrap
+
+
+@pytest.fixture(scope="module")
+def fresh_broker() -> Iterator[Backend]:
+    """A Kafka process of this module's own with the contracts' topics: `.bootstrap`, `.kill("kafka")`, `.restart`."""
+    with local_backend(postgres=False) as broker:
+        ensure_topics(broker.bootstrap)
+        yield broker

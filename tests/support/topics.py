@@ -1,0 +1,38 @@
+"""Topics for tests: the contracts' own, made, emptied or on a broker of their own."""
+
+import asyncio
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from contracts.topics import TOPICS
+from scrip.kafka import create_topics
+from scrip.waiting import run_coroutine
+
+LANES = 8
+DELETED_WITHIN_SECONDS = 15.0
+
+
+def ensure_topics(bootstrap: str, lanes: int = LANES) -> None:
+    """Make the contracts' topics that are missing."""
+    run_coroutine(create_topics(bootstrap, TOPICS, lanes))
+
+
+def reset_topics(bootstrap: str, lanes: int = LANES) -> None:
+    """Delete the contracts' topics with all records and make them again (about a second)."""
+    run_coroutine(_delete(bootstrap))
+    ensure_topics(bootstrap, lanes)
+
+
+async def _delete(bootstrap: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        names = {topic.name for topic in TOPICS}
+        present = names & set(await admin.list_topics())
+        if present:
+            await admin.delete_topics(sorted(present))
+        async with asyncio.timeout(DELETED_WITHIN_SECONDS):
+            while names & set(await admin.list_topics()):
+                await asyncio.sleep(0.1)
+    finally:
+        await admin.close()
