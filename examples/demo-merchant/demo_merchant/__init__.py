@@ -1,0 +1,1 @@
+"""A small merchant with an interface for Scrip, built from `docs/merchant-interface.openapi.yaml` alone."""
