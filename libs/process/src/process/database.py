@@ -1,15 +1,24 @@
 """PostgreSQL: a pool in which everything has a limit, and migrations."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import structlog
-from asyncpg.pool import PoolAcquireContext
 from pogo_core.util import migrate as pogo_migrate
 from pogo_core.util import sql as pogo_sql
+
+# Only asyncpg's type stubs know parameters of these classes.
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolAcquireContext
+
+    AsyncpgPool = asyncpg.Pool[asyncpg.Record]
+else:
+    AsyncpgPool = asyncpg.Pool
 
 ACQUIRE_TIMEOUT_SECONDS = 2.0
 # Any constant will do that no other program uses in the same database.
@@ -18,7 +27,7 @@ MIGRATION_LOCK = 0x5C219
 logger = structlog.get_logger()
 
 
-class Pool(asyncpg.Pool[asyncpg.Record]):
+class Pool(AsyncpgPool):
     """An asyncpg pool that waits `ACQUIRE_TIMEOUT_SECONDS` for a connection, not for ever.
 
     `acquire`, and with it `fetch`, `execute` and the rest on the pool, raise TimeoutError then.
@@ -98,17 +107,17 @@ class SchemaNotCurrent(Exception):
 # Advisory locks are held by the session: a migrator that dies gives it back.
 _LOCK = "SELECT pg_advisory_lock($1)"
 _SCHEMA_EXISTS = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"
-# Services check what is applied as their own roles.
+# Whoever makes the book-keeping tables lets every service's role see what is applied.
 _LET_SERVICES_READ = "GRANT SELECT ON public._pogo_migration, public._pogo_version TO PUBLIC"
 
 
 async def migrate(url: str, directory: Path, schema: str) -> list[str]:
     """Apply the migrations of `directory` that `schema` lacks, each in a transaction; returns their names.
 
-    The schema is made when it does not exist. Waits while another migrator runs on the same database.
-    `url` names the role that owns the schema; the book-keeping tables lie in `public`, so one role must
-    migrate all schemas of a database. Raises pogo_core.error.BadMigrationError when a migration fails: what
-    was applied before it stays.
+    `url` names the role that owns the schema. Schema and book-keeping tables (`public._pogo_migration`,
+    `public._pogo_version`) are made when they do not exist, else the role needs INSERT on these. Waits
+    while another migrator runs on the same database. Raises pogo_core.error.BadMigrationError when a
+    migration fails: what was applied before it stays.
     """
     connection = await asyncpg.connect(url, timeout=10.0)
     try:
@@ -116,11 +125,12 @@ async def migrate(url: str, directory: Path, schema: str) -> list[str]:
         if not await connection.fetchval(_SCHEMA_EXISTS, schema):
             await pogo_sql.create_schema(connection, schema_name=schema)
         await connection.execute(f'SET search_path TO "{schema}"')
-        await pogo_sql.ensure_pogo_sync(connection)
+        if await pogo_sql.get_pogo_version(connection) is None:
+            await pogo_sql.ensure_pogo_sync(connection)
+            await connection.execute(_LET_SERVICES_READ)
         before = await pogo_sql.get_applied_migrations(connection, schema_name=schema)
         await pogo_migrate.apply(connection, directory, schema_name=schema)
         after = await pogo_sql.get_applied_migrations(connection, schema_name=schema)
-        await connection.execute(_LET_SERVICES_READ)
     finally:
         await connection.close()
     applied = sorted(after - before)

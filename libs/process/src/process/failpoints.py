@@ -30,7 +30,7 @@ def parse(text: str) -> dict[str, _Armed]:
         action, _, count = rest.partition("@")
         if not name or action not in get_args(Action) or not (count or "1").isdigit() or count == "0":
             raise ValueError(f"SCRIP_FAILPOINTS: {part!r} is not of the form name=kill|stop|raise@number.")
-        armed[name] = _Armed(cast(Action, action), int(count or "1"))
+        armed[name] = _Armed(cast("Action", action), int(count or "1"))
     return armed
 
 
