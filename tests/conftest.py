@@ -47,7 +47,9 @@ def module_database(databases: Databases) -> Iterator[FreshDatabase]:
 
 @pytest.fixture(scope="session")
 def topics(backend: Servers) -> str:
-    """The contracts' topics (8 lanes) on the run's broker, with whatever other tests left in them; the bootstrap."""
+    """The contracts' topics (8 lanes) on the run's broker, with what other tests left in them; its
+    address.
+    """
     ensure_topics(backend.bootstrap)
     return backend.bootstrap
 
@@ -61,7 +63,7 @@ def clean_topics(backend: Servers) -> str:
 
 @pytest.fixture(scope="module")
 def fresh_broker() -> Iterator[Backend]:
-    """A Kafka process of this module's own with the contracts' topics: `.bootstrap`, `.kill("kafka")`, `.restart`."""
+    """A Kafka process of this module's own with the contracts' topics: `.bootstrap`, `.kill("kafka")`."""
     with local_backend(postgres=False) as broker:
         ensure_topics(broker.bootstrap)
         yield broker

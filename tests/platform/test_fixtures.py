@@ -1,4 +1,8 @@
-"""The test support itself: databases are separate, roles reach only their own schema, topics are the contracts'."""
+"""The test support itself: databases are separate, roles reach only their schema, topics are the
+contracts'.
+"""
+
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -6,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts.topics import COUPON_EVENTS, TOPICS
+from process.database import migrate
 from scrip.backend import Backend
 from tests.support.databases import Databases, FreshDatabase
 
@@ -25,6 +30,26 @@ async def test_a_role_creates_tables_in_its_own_schema_only(database: FreshDatab
                 await connection.execute(f"CREATE TABLE {schema}.intruder (id int)")
     finally:
         await connection.close()
+
+
+async def test_each_role_migrates_its_own_schema_as_its_owner(
+    database: FreshDatabase, tmp_path: Path
+) -> None:
+    (tmp_path / "0001-campaigns.sql").write_text(
+        "-- a table\n-- depends:\n\n-- migrate: apply\nCREATE TABLE campaign (id int);\n-- migrate: rollback\n"
+    )
+    for schema in ("core", "gateway"):
+        assert await migrate(database.url(schema), tmp_path, schema) == ["0001-campaigns"]
+        assert await migrate(database.url(schema), tmp_path, schema) == []
+    admin = await asyncpg.connect(database.admin_url)
+    try:
+        owners = await admin.fetch(
+            "SELECT schemaname, tableowner FROM pg_tables WHERE tablename = 'campaign'"
+        )
+    finally:
+        await admin.close()
+    assert {row["schemaname"] for row in owners} == {"core", "gateway"}
+    assert all(row["tableowner"].endswith(row["schemaname"]) for row in owners)
 
 
 async def test_a_role_cannot_enter_the_database_of_another_test(

@@ -1,4 +1,4 @@
-"""Fresh databases for tests, copied from a template: schemas and roles of all services, with or without tables."""
+"""Fresh databases for tests, copied from a template: all schemas and roles, with or without tables."""
 
 import itertools
 import os

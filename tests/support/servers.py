@@ -1,8 +1,8 @@
 """PostgreSQL and Kafka for the tests: real ones, from containers, from this machine or given by address.
 
-SCRIP_TEST_BACKEND chooses: `containers` (an engine must answer), `local` (the platform's own servers in a temporary
-folder) or `external` (SCRIP_DATABASE_URL_ADMIN and SCRIP_KAFKA_BOOTSTRAP name existing ones). Without it: containers
-where a Docker engine answers, else local.
+SCRIP_TEST_BACKEND chooses: `containers` (an engine must answer), `local` (the platform's own servers in a
+temporary folder) or `external` (SCRIP_DATABASE_URL_ADMIN and SCRIP_KAFKA_BOOTSTRAP name existing ones).
+Without it: containers where a Docker engine answers, else local.
 """
 
 import gc
@@ -35,7 +35,7 @@ KAFKA_PORT = 9092
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the servers are: DSN of a database role that may do everything, `host:port` list of Kafka brokers."""
+    """Where the servers are: DSN of a role that may do everything, `host:port` list of Kafka brokers."""
 
     kind: str
     admin_url: str

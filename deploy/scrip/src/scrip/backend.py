@@ -17,13 +17,14 @@ from scrip.waiting import run_coroutine
 
 DATABASE_SETTING = "SCRIP_DATABASE_URL_ADMIN"
 KAFKA_SETTING = "SCRIP_KAFKA_BOOTSTRAP"
+SERVERS = ("postgres", "kafka")
 
 
 class Backend:
     """The two servers everything else stands on. Blocking; usable from any thread and as a context manager.
 
-    With `admin_url` or `bootstrap` the existing server is used and the local one is not started. `report` receives
-    sentences about children that died; `progress` the first fetch of Kafka's libraries.
+    With `admin_url` or `bootstrap` the existing server is used and the local one is not started. `report`
+    receives sentences about children that died; `progress` the first fetch of Kafka's libraries.
     """
 
     def __init__(
@@ -74,29 +75,43 @@ class Backend:
     def start(self) -> None:
         """Start what is local and wait until it answers; raises PlatformError, with nothing left running."""
         self.home.lock()
-        self._supervisor = Supervisor(self.report)
+        self._supervisor = Supervisor(self.report, self._changed)
         try:
-            self._start_servers(self._supervisor)
+            self._start_all()
         except BaseException:
             self.stop()
             raise
 
-    def _start_servers(self, supervisor: Supervisor) -> None:
-        specs = []
+    def _start_all(self) -> None:
+        self._start_servers()
+        self._wait_for_database()
+        self._wait_for_kafka()
+
+    def _start_servers(self) -> None:
         if self._postgres is not None:
-            specs.append(self._postgres.prepare())
-            supervisor.start(specs[-1])
+            self.supervisor.start(self._postgres.prepare())
         if self._kafka is not None:
-            specs.append(self._kafka.prepare(self._progress))
-            supervisor.start(specs[-1])
-        for spec in specs:
-            supervisor.wait_ready(spec.name)
-        if self._given_bootstrap is not None and not run_coroutine(broker_answers(self._given_bootstrap)):
+            self.supervisor.start(self._kafka.prepare(self._progress))
+
+    def _wait_for_database(self) -> None:
+        if self._postgres is not None:
+            self.supervisor.wait_ready("postgres")
+
+    def _wait_for_kafka(self) -> None:
+        if self._kafka is not None:
+            self.supervisor.wait_ready("kafka")
+        elif self._given_bootstrap is not None and not run_coroutine(broker_answers(self._given_bootstrap)):
             raise PlatformError(f"No Kafka answers at {self._given_bootstrap} ({KAFKA_SETTING}).")
 
+    def _changed(self) -> None:
+        """Called when a process was started or started again."""
+
     def stop(self) -> None:
-        """Stop what was started; the data stays. May be called twice."""
+        """Stop what was started, services before servers; the data stays. May be called twice."""
         if self._supervisor is not None:
+            names = self._supervisor.names()
+            self._supervisor.stop(*(name for name in names if name not in SERVERS))
+            self._supervisor.stop(*(name for name in names if name in SERVERS))
             self._supervisor.close()
             self._supervisor = None
         self.home.unlock()
@@ -127,6 +142,12 @@ class Backend:
         """Stop one of them in order, start it again and wait until it is ready."""
         self.halt(name)
         self.resume(name)
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until one of them is ready, also after it was killed; raises PlatformError if that takes
+        long.
+        """
+        self.supervisor.wait_ready(name)
 
     def __enter__(self) -> Self:
         self.start()

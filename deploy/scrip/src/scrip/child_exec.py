@@ -1,11 +1,11 @@
 """Becomes another program that dies with the process that started it. Run as a script, standard library only.
 
-    python -I -S child_exec.py <supervisor pid> <death signal> <user id or -> <group id or -> <program> <argument>...
+    python -I -S child_exec.py <supervisor pid> <death signal> <user id> <group id> <program> <argument>...
 
-Linux sends the death signal when the *thread* that started this process ends, and forgets the request when the
-user id changes; therefore the supervisor starts every child from one thread that lives as long as it does, and the
-user is changed here, before the request. On other systems nothing is requested: what a killed supervisor leaves
-behind is ended at the next start.
+(`-` instead of an id: stay who you are.) Linux sends the death signal when the *thread* that started this
+process ends, and forgets the request when the user id changes; therefore the supervisor starts every child
+from one thread that lives as long as it does, and the user is changed here, before the request. On other
+systems nothing is requested: what a killed supervisor leaves behind is ended at the next start.
 """
 
 import ctypes

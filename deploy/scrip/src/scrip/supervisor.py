@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,18 +68,20 @@ class Supervisor:
     """Owns the children of one platform.
 
     All starts happen in one thread of its own, because a child's parent-death signal is bound to the starting
-    *thread*. Public methods may be called from any thread; they block until done. `report` receives one sentence
-    (and perhaps log lines) when a child dies or comes back; it is called from the supervisor's thread.
+    *thread*. Public methods may be called from any thread; they block until done. `report` receives one
+    sentence and the last log lines when a child dies, `changed` is called after each start; both are called
+    from the supervisor's thread.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], changed: Callable[[], None] = lambda: None) -> None:
         self._report = report
+        self._changed = changed
         self._children: dict[str, Child] = {}
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scrip-supervisor", daemon=True)
         self._thread.start()
 
-    # -- what callers ask for ------------------------------------------------------------------------------------
+    # -- what callers ask for ---------------
 
     def start(self, spec: ChildSpec) -> None:
         """Start the child without waiting until it is ready."""
@@ -102,26 +104,36 @@ class Supervisor:
                 )
             time.sleep(0.05)
 
-    def stop(self, name: str) -> None:
-        """Stop the child and leave it stopped until `resume`."""
-        child = self._children[name]
+    def stop(self, *names: str) -> None:
+        """Stop these children, all at once, and leave them stopped until `resume`."""
+        children = [self._children[name] for name in names]
 
         def ask_to_end() -> None:
-            child.wanted = False
-            child.restart_at = None
-            if child.running and child.process is not None:
-                child.process.send_signal(child.spec.stop_signal)
-                child.process.send_signal(signal.SIGCONT)  # a paused child could not answer
+            for child in children:
+                child.wanted = False
+                child.restart_at = None
+                if child.running and child.process is not None:
+                    child.process.send_signal(child.spec.stop_signal)
+                    child.process.send_signal(signal.SIGCONT)  # a paused child could not answer
 
         self._ask(ask_to_end)
-        if child.process is None:
-            return
-        try:
-            child.process.wait(child.spec.stop_seconds)
-        except subprocess.TimeoutExpired:
-            self._report(f"{name} did not end within {child.spec.stop_seconds:.0f} s and is killed.")
-            kill_group(child.process.pid)
-            child.process.wait()
+        asked_at = time.monotonic()
+        for child in children:
+            if child.process is None:
+                continue
+            try:
+                child.process.wait(max(0.1, asked_at + child.spec.stop_seconds - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._report(
+                    f"{child.spec.name} did not end within {child.spec.stop_seconds:.0f} s; it is killed."
+                )
+                kill_group(child.process.pid)
+                child.process.wait()
+
+    def configure(self, name: str, environment: Mapping[str, str]) -> None:
+        """Replace the environment the child gets at its next start."""
+        child = self._children[name]
+        child.spec = replace(child.spec, environment=environment)
 
     def resume(self, name: str) -> None:
         """Start a stopped child again and wait until it is ready."""
@@ -150,14 +162,12 @@ class Supervisor:
         return self._children[name]
 
     def close(self) -> None:
-        """Stop all children, the last started first, and end the thread. May be called twice."""
-        for name in reversed(list(self._children)):
-            self.stop(name)
+        """End the thread; what still runs goes with it. May be called twice."""
         if self._thread.is_alive():
             self._requests.put(None)
             self._thread.join()
 
-    # -- in the supervisor's thread --------------------------------------------------------------------------------
+    # -- in the supervisor's thread ---------------
 
     def _ask(self, action: Callable[[], Result]) -> Result:
         answer: Future[Result] = Future()
@@ -212,6 +222,7 @@ class Supervisor:
                 start_new_session=True,  # a terminal's Ctrl-C is for the supervisor, which stops in order
             )
         child.started_at = time.monotonic()
+        self._changed()
 
     def _watch(self) -> None:
         now = time.monotonic()

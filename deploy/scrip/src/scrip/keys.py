@@ -1,0 +1,60 @@
+"""The secrets of a platform: made once in the home, and given to each service as far as it may know them."""
+
+import base64
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from scrip.home import Home, write_private
+
+WRITERS = ("gateway", "core", "adapter", "scheduler")
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Which secrets a service's folder holds beside the service token."""
+
+    writers: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+# A writer's key both signs and verifies, so each service knows its own and those it must check. Tools write
+# to all command topics; their keys follow from the tool master key, which the gateway needs to hand them
+# out.
+KNOWLEDGE = {
+    "gateway": Knowledge(("gateway",), ("tool-master.key", "kek.json", "admin-token")),
+    "coupon_core": Knowledge(WRITERS, ("tool-master.key", "code-keys.json")),
+    "merchant_adapter": Knowledge(("adapter", "gateway"), ("tool-master.key", "kek.json")),
+    "scheduler": Knowledge(("scheduler", "gateway"), ("tool-master.key",)),
+}
+
+
+def ensure_secrets(home: Home, service: str) -> Path:
+    """The service's own folder of secrets (0700, files 0600), made and completed as needed."""
+    knowledge = KNOWLEDGE[service]
+    folder = home.secrets / service
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys = {writer: {"1": kept_key(home, f"writer-{writer}.key")} for writer in knowledge.writers}
+    write_private(folder / "writers.json", json.dumps(keys))
+    write_private(folder / "service-token", home.secret("service-token"))
+    for name in knowledge.files:
+        write_private(folder / name, content(home, name))
+    return folder
+
+
+def content(home: Home, name: str) -> str:
+    match name:
+        case "admin-token":
+            return home.secret(name)
+        case "tool-master.key":
+            return kept_key(home, name)
+        case "kek.json" | "code-keys.json":
+            return json.dumps({"1": kept_key(home, name.replace(".json", ".key"))})
+    raise ValueError(f"There is no secret {name}.")
+
+
+def kept_key(home: Home, name: str) -> str:
+    """32 random bytes in base64, made at the first call."""
+    home.secrets.mkdir(mode=0o700, exist_ok=True)
+    return home.kept(f"secrets/{name}", lambda: base64.b64encode(secrets.token_bytes(32)).decode())
