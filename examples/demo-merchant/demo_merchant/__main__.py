@@ -78,6 +78,7 @@ def main() -> int:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((options.host, options.port))
+        listener.listen(128)  # before the address is printed: who reads it may call at once
     except OSError as reason:
         print(
             f"demo merchant: cannot listen on {options.host} port {options.port}: {reason.strerror}",

@@ -184,7 +184,8 @@ def build(state: State, callers: Callers, base_path: str = "") -> Starlette:
 
     async def elsewhere(_: Request, failure: Exception) -> Response:
         assert isinstance(failure, HTTPException)
-        return problem(failure.status_code, "not_found", failure.detail)
+        headers = dict(failure.headers or {})
+        return problem(failure.status_code, "not_found", failure.detail, headers=headers)
 
     return Starlette(
         routes=[

@@ -51,6 +51,8 @@ def faults_of_deliveries(value: Any) -> list[Fault]:
             keys.add(key)
         if isinstance(delivery.get("offer"), dict):
             for name, (good, wanted) in OFFER_FIELDS.items():
+                if name in OPTIONAL and name not in delivery["offer"]:
+                    continue
                 if not good(delivery["offer"].get(name)):
                     faults.append(_fault(f"{at}/offer/{name}", wanted))
     return faults
@@ -132,7 +134,8 @@ OFFER_FIELDS: dict[str, Check] = {
         lambda value: isinstance(value, str) and re.fullmatch("[A-Z]{3}", value) is not None,
         "must be three capital letters",
     ),
-    "minimum_spend": (lambda value: value is None or _whole(value, 0), "must be minor units, 0 or more"),
-    "valid_from": (lambda value: value is None or _instant(value), "must be RFC 3339 with an offset"),
+    "minimum_spend": (lambda value: _whole(value, 0), "must be minor units, 0 or more"),
+    "valid_from": (_instant, "must be RFC 3339 with an offset"),
     "valid_until": (_instant, "must be RFC 3339 with an offset"),
 }
+OPTIONAL = ("minimum_spend", "valid_from")
