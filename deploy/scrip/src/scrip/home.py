@@ -154,7 +154,7 @@ def write_private(file: Path, content: str) -> None:
 
 
 def write_json(file: Path, value: Any) -> None:
-    write_private(file, json.dumps(value, indent=1, sort_keys=True) + "\n")
+    write_private(file, json.dumps(value, indent=1) + "\n")
 
 
 def port_is_free(port: int) -> bool:

@@ -176,11 +176,13 @@ class LocalPostgres:
         """
         pid_file = self.data / "postmaster.pid"
         try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
-            process = psutil.Process(pid)
+            process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return  # a file whose process is gone is the server's own business: it looks after shared memory too
+        try:
             command = process.cmdline()
-        except (FileNotFoundError, ValueError, psutil.Error):
-            return
+        except psutil.Error:  # a zombie, for instance
+            command = []
         if str(self.data) not in command:
             pid_file.unlink(missing_ok=True)
             return
