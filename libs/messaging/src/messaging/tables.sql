@@ -1,0 +1,40 @@
+-- What messaging keeps in a service's own schema. Each service has this, word for word, in its first migration.
+CREATE SEQUENCE outbox_id;
+CREATE TABLE outbox (
+    id bigint PRIMARY KEY, -- taken under the key's lock: per key the order of ids is the order of commits
+    topic text NOT NULL,
+    record_key bytea NOT NULL,
+    partition integer,
+    value bytea NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT now(),
+    sent_at timestamptz
+);
+CREATE INDEX outbox_unsent ON outbox (id) INCLUDE (made_at) WHERE sent_at IS NULL;
+CREATE INDEX outbox_sent ON outbox (sent_at) WHERE sent_at IS NOT NULL;
+CREATE TABLE outbox_lease (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    epoch bigint NOT NULL DEFAULT 0,
+    holder text,
+    held_until timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO outbox_lease DEFAULT VALUES;
+CREATE TABLE inbox (
+    topic text NOT NULL,
+    id text NOT NULL, -- the command's
+    taken_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic, id)
+);
+CREATE INDEX inbox_taken_at ON inbox (taken_at);
+CREATE TABLE dead_letter (
+    id text PRIMARY KEY, -- <topic>-<partition>-<offset>
+    reason text NOT NULL,
+    detail text NOT NULL,
+    command text,
+    writer text,
+    record_time timestamptz NOT NULL,
+    record_key bytea,
+    value bytea,
+    headers jsonb NOT NULL, -- [[name, base64 of the value]]
+    made_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX dead_letter_made_at ON dead_letter (made_at, id);
