@@ -36,7 +36,7 @@ async def test_each_role_migrates_its_own_schema_as_its_owner(
     database: FreshDatabase, tmp_path: Path
 ) -> None:
     (tmp_path / "0001-campaigns.sql").write_text(
-        "-- a table\n-- depends:\n\n-- migrate: apply\nCREATE TABLE campaign (id int);\n-- migrate: rollback\n"
+        "-- a table\n-- depends:\n\n-- migrate: apply\nCREATE TABLE campaign ();\n-- migrate: rollback\n"
     )
     for schema in ("core", "gateway"):
         assert await migrate(database.url(schema), tmp_path, schema) == ["0001-campaigns"]

@@ -5,7 +5,7 @@ import asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts.topics import TOPICS
-from scrip.kafka import create_topics
+from messaging.topics_admin import create_topics
 from scrip.waiting import run_coroutine
 
 LANES = 8

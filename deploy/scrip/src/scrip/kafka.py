@@ -7,11 +7,10 @@ import secrets
 import subprocess
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import psutil
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from scrip.errors import PlatformError
 from scrip.home import Home, port_is_free, write_private
@@ -19,9 +18,6 @@ from scrip.java import Java, find_java
 from scrip.kafka_jars import Progress, class_path
 from scrip.supervisor import ChildSpec
 from scrip.waiting import run_coroutine
-
-if TYPE_CHECKING:
-    from contracts.topics import Topic
 
 VERSION = "4.3.1"
 HEAP = ("-Xms256m", "-Xmx512m")
@@ -155,36 +151,3 @@ async def broker_answers(bootstrap: str) -> bool:
     finally:
         await admin.close()
     return True
-
-
-async def create_topics(bootstrap: str, topics: "Sequence[Topic]", lanes: int) -> None:
-    """Make the topics that are missing; raises PlatformError when one exists with another partition count."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=30_000)
-    await admin.start()
-    try:
-        wanted = {topic.name: topic for topic in topics}
-        existing = set(await admin.list_topics()) & set(wanted)
-        if existing:
-            for found in await admin.describe_topics(sorted(existing)):
-                name, partitions = found["topic"], len(found["partitions"])
-                expected = wanted[name].partition_count(lanes)
-                if partitions != expected:
-                    raise PlatformError(
-                        f"Topic {name} has {partitions} partitions where {expected} are expected; the "
-                        "partition count is part of the log's identity and cannot be changed: set "
-                        "SCRIP_PARTITIONS to what it was, or start with an empty broker and database."
-                    )
-        missing = [
-            # {} (and not None) is how aiokafka is told that -1 means the broker's default
-            NewTopic(topic.name, topic.partition_count(lanes), -1, {}, topic.config())
-            for name, topic in wanted.items()
-            if name not in existing
-        ]
-        if missing:
-            response = await admin.create_topics(missing)
-            for name, code, *said in response.topic_errors:
-                if code not in (0, TopicAlreadyExistsError.errno):
-                    reason = said[0] if said and said[0] else for_code(code).__name__
-                    raise PlatformError(f"Topic {name} cannot be made: {reason}")
-    finally:
-        await admin.close()

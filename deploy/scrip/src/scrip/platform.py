@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from aiokafka.errors import KafkaError
+
 from contracts.topics import COUPON_REPLIES, TOPICS
+from messaging.topics_admin import TopicMismatch, create_topics
 from scrip import kafka, postgres
 from scrip.backend import Backend
 from scrip.databases import DEFAULT_DATABASE, SCHEMAS, ServiceDatabase, ensure_database, with_database
@@ -174,7 +177,10 @@ class Platform(Backend):
         if self._services:
             self._migrate()
         self._wait_for_kafka()
-        run_coroutine(kafka.create_topics(self.bootstrap, TOPICS, lanes))
+        try:
+            run_coroutine(create_topics(self.bootstrap, TOPICS, lanes))
+        except (TopicMismatch, KafkaError) as error:
+            raise PlatformError(str(error)) from error
         if self._services:
             self._start_services()
 

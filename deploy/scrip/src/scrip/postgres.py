@@ -178,7 +178,7 @@ class LocalPostgres:
         try:
             process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-            return  # a file whose process is gone is the server's own business: it looks after shared memory too
+            return  # a file whose process is gone is the server's own business (shared memory, too)
         try:
             command = process.cmdline()
         except psutil.Error:  # a zombie, for instance

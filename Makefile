@@ -1,0 +1,69 @@
+# Everything begins with `make setup`, which needs Python 3.11 to 3.13 and pip, and which the other targets run first.
+# Words after ARGS= go to the command: make demo ARGS=--quick
+
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+PARTS := libs services deploy tests examples benchmarks
+EXPORT := export --format requirements-txt --no-emit-workspace -q --no-annotate --no-header --group dev
+
+.PHONY: help setup demo up bench test soak check check-style check-types check-imports check-schemas check-lock format lock
+
+help:
+	@echo "make demo    a grocery chain's year on a platform of its own     (ARGS=--quick: a minute)"
+	@echo "make up      start the platform here; Ctrl-C stops it"
+	@echo "make test    all checks and tests                                (make check: only the checks)"
+	@echo "make bench   how fast this machine runs it                       (ARGS=\"claim_hot --json FILE\")"
+	@echo "make soak    minutes of load, kills and mutations"
+	@echo "make format  format the code     make lock  resolve the dependencies anew"
+	@echo "Afterwards ./scrip works, from any directory."
+
+setup:
+	@$(PYTHON) deploy/bootstrap.py
+
+demo: setup
+	@./scrip demo $(ARGS)
+
+up: setup
+	@./scrip up $(ARGS)
+
+bench: setup
+	@./scrip bench $(ARGS)
+
+test: check
+	@$(BIN)/python -m pytest -m "not soak" $(PYTEST_ARGS) tests
+
+soak: setup
+	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS) tests
+
+check: check-style check-types check-imports check-schemas check-lock
+
+check-style: setup
+	@$(BIN)/ruff format --check $(PARTS)
+	@$(BIN)/ruff check $(PARTS)
+
+check-types: setup
+	@$(BIN)/mypy --strict $(PARTS)
+
+check-imports: setup
+	@$(BIN)/lint-imports --no-logo
+
+check-schemas: setup
+	@$(BIN)/python -m contracts.schemas --check
+
+# The lock is resolved again (as of the date in pyproject.toml) and must come out the same, without any address.
+check-lock: setup
+	@if grep -n "://" requirements.lock; then echo "requirements.lock holds an address."; exit 1; fi
+	@$(BIN)/uv lock -q || { echo "requirements.lock cannot be checked: see above; it needs the package index."; exit 1; }
+	@$(BIN)/uv $(EXPORT) | cmp -s - requirements.lock \
+		|| { echo "requirements.lock is not what pyproject.toml asks for: run \`make lock\`."; exit 1; }
+
+format: setup
+	@$(BIN)/ruff check --fix -q $(PARTS) || true
+	@$(BIN)/ruff format $(PARTS)
+
+lock: setup
+	@$(BIN)/uv lock -q
+	@$(BIN)/uv $(EXPORT) -o requirements.lock > /dev/null
