@@ -1,0 +1,141 @@
+"""`python -m coupon_core` runs the service; `python -m coupon_core migrate` brings its schema up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from coupon_core.codes.generated import GeneratedCodes
+from coupon_core.lanes.emitting import Emitter
+from coupon_core.lanes.loop import Core
+from coupon_core.lanes.reading import Reader
+from coupon_core.queries import QueryApi
+from coupon_core.readiness import why_not_ready
+from coupon_core.settings import CoreSettings
+from coupon_core.storage.lanes import Connection, platform_identity
+from messaging.sending import own_writer
+from process import logs
+from process.database import check_current, migrate, open_pool
+from process.health import health_app, serve
+from process.lifecycle import run
+from process.settings import Secrets, read_settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+SCHEMA = "core"
+LOOP_PLANNER = {
+    # The loop's joins always go from a small unnest to an index; a generic plan made on empty tables, or a hash
+    # or sequential join chosen without statistics, costs twenty times as much.
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "idle_in_transaction_session_timeout": "5000",
+    "statement_timeout": "60000",
+    "lock_timeout": "15000",
+}
+
+logger = structlog.get_logger()
+
+
+class WrongPlatform(Exception):
+    """Database, broker and settings do not belong together; the message says which."""
+
+
+async def cluster_id(bootstrap: str) -> str:
+    """The broker's own cluster id."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
+async def serve_core(stop: asyncio.Event) -> None:
+    """Run until `stop`."""
+    settings = read_settings(CoreSettings)
+    secrets = Secrets(settings.secrets_dir)
+    pool = await open_pool(
+        settings.database_url, application_name="scrip-core-queries", min_size=1, max_size=6
+    )
+    await check_current(pool, MIGRATIONS, SCHEMA)
+    told = settings.clock == "told"
+    cluster = await cluster_id(settings.kafka_bootstrap)
+    async with pool.acquire() as connection:
+        known = await platform_identity(connection, settings.partitions, cluster, told)
+    if known != (settings.partitions, cluster, told):
+        raise WrongPlatform(
+            f"this database belongs to {known[0]} lanes, cluster {known[1]}, told time {known[2]}; "
+            f"the settings say {settings.partitions}, {cluster}, {told}: point it at its own broker and settings"
+        )
+
+    async def connect() -> Connection:
+        return await asyncpg.connect(
+            settings.database_url, timeout=5, command_timeout=70, server_settings=LOOP_PLANNER
+        )
+
+    emitter = Emitter(settings.kafka_bootstrap, own_writer(secrets, "core"))
+    await emitter.start()
+    milliseconds = int(settings.session_timeout_seconds * 1000)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        client_id=f"scrip-core-{settings.instance}",
+        group_id="coupon-core",
+        group_instance_id=f"coupon-core-{settings.instance}",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        session_timeout_ms=milliseconds,
+        heartbeat_interval_ms=max(300, milliseconds // 4),
+        rebalance_timeout_ms=milliseconds,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        fetch_max_wait_ms=100,
+    )
+    codes = GeneratedCodes(secrets.code_keys())
+    core = Core(
+        consumer=consumer,
+        emitter=emitter,
+        reader=Reader(settings.partitions, secrets.writer_keys(), secrets.tool_master()),
+        connect=connect,
+        codes=codes,
+        partitions=settings.partitions,
+        told=told,
+        batch_records=settings.batch_records,
+        batch_effects=settings.batch_effects,
+    )
+    queries = QueryApi(pool, codes, core, secrets.service_token())
+    app = health_app(lambda: why_not_ready(core, pool), extra_routes=queries.routes(), stop=stop)
+    async with serve(app, settings.http_host, settings.http_port):
+        await consumer.start()
+        try:
+            await core.run(stop)
+        finally:
+            await asyncio.wait_for(consumer.stop(), 5)
+            await emitter.stop()
+            await pool.close()
+
+
+def main() -> None:
+    """Entry point."""
+    settings = read_settings(CoreSettings) if len(sys.argv) == 1 else None
+    if sys.argv[1:] == ["migrate"]:
+        import os
+
+        logs.configure("coupon-core", 0, "json")
+        asyncio.run(migrate(os.environ["SCRIP_DATABASE_URL"], MIGRATIONS, SCHEMA))
+        return
+    if settings is None:
+        sys.exit("usage: python -m coupon_core [migrate]")
+    logs.configure("coupon-core", settings.instance, settings.log_format)
+    run(serve_core)
+
+
+if __name__ == "__main__":
+    main()

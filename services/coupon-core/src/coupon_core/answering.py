@@ -1,0 +1,39 @@
+"""The answer of a command, codes included. Outcomes are stored without generated codes; those follow from numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coupon_core.model.campaign import Campaign
+from coupon_core.operations.serials import code_of_number
+from coupon_core.work import Work
+
+
+def with_codes(work: Work, campaign: Campaign | None, body: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The result with each coupon's code where the campaign's codes are generated or shared.
+
+    Codes of uploaded and given supplies stand in the result already. The blocks of the coupons must be in the view.
+    """
+    if campaign is None or body is None:
+        return body
+    if campaign.supply == "generated":
+
+        def code(coupon: str) -> str:
+            return code_of_number(work, campaign, int(coupon.rpartition(".")[2]))
+
+    elif campaign.supply == "shared":
+
+        def code(coupon: str) -> str:
+            return campaign.code or ""
+
+    else:
+        return body
+
+    def complete(row: dict[str, Any]) -> dict[str, Any]:
+        return row if "coupon" not in row or "refusal" in row else {**row, "code": code(row["coupon"])}
+
+    answer = complete(body)
+    for part in ("rows", "codes"):
+        if part in body:
+            answer = {**answer, part: [complete(row) for row in body[part]]}
+    return answer

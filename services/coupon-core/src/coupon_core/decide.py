@@ -1,0 +1,263 @@
+"""The map: command → function. `decide` takes one record against the view of its batch and touches nothing else.
+
+Order of questions: can the record be read and trusted → what is the time → was it decided before → may this party act
+→ the operation. A refusal is stored and answered; an exception is our bug and left to the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from contracts.answers import RefusalAnswer, Reply
+from contracts.commands import (
+    LANE_WIDE,
+    AdvanceClock,
+    ChangeQuantity,
+    ClaimCoupon,
+    ExportCodes,
+    GenerateCampaign,
+    IssueCoupons,
+    PauseCampaign,
+    PublishCampaign,
+    RedeemCoupon,
+    ReleaseCoupon,
+    ReserveCoupon,
+    ResumeCampaign,
+    ReturnCoupon,
+    RunDue,
+    SetBuildingRules,
+    SetMerchant,
+    SetTool,
+    StopCampaign,
+    ToolRight,
+    UnpublishCampaign,
+    UploadCodes,
+    VoidCampaign,
+    VoidCoupons,
+)
+from contracts.fields import PLATFORM, Contract
+from contracts.refusals import ClockNotSet, IdempotencyConflict, MerchantNotActive, NotAllowed, Refusal
+from coupon_core.answering import with_codes
+from coupon_core.model.lane import LaneState
+from coupon_core.model.recording import Cause
+from coupon_core.model.refused import Refused
+from coupon_core.operations import codes, create, give_back, issue, lane_wide, manage, redeem, void
+from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Call, Entry, Outcome, StoredRefusal, Work
+
+OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
+    GenerateCampaign: create.generate,
+    PublishCampaign: create.publish,
+    UnpublishCampaign: manage.unpublish,
+    PauseCampaign: manage.pause,
+    ResumeCampaign: manage.resume,
+    StopCampaign: manage.stop,
+    ChangeQuantity: manage.change_quantity,
+    UploadCodes: codes.upload,
+    ExportCodes: codes.export,
+    IssueCoupons: issue.issue,
+    ClaimCoupon: issue.claim,
+    ReserveCoupon: redeem.reserve,
+    ReleaseCoupon: redeem.release_coupon,
+    RedeemCoupon: redeem.redeem,
+    ReturnCoupon: give_back.give_back,
+    VoidCoupons: void.void,
+    VoidCampaign: void.void_campaign,
+    RunDue: lane_wide.run_due,
+    AdvanceClock: lane_wide.advance_clock,
+    SetBuildingRules: lane_wide.set_building_rules,
+    SetMerchant: lane_wide.set_merchant,
+    SetTool: lane_wide.set_tool,
+}
+BARRIERS: frozenset[type[Contract]] = frozenset({RunDue, VoidCampaign})
+"""Commands over a range: what came before them is written first."""
+
+TOOL_RIGHTS: dict[type[Contract], ToolRight] = {
+    GenerateCampaign: "generate",
+    IssueCoupons: "issue",
+    ClaimCoupon: "issue",
+    RedeemCoupon: "redeem",
+    ReserveCoupon: "redeem",
+    ReleaseCoupon: "redeem",
+    ReturnCoupon: "redeem",
+    VoidCoupons: "void",
+    PauseCampaign: "manage",
+    ResumeCampaign: "manage",
+    StopCampaign: "manage",
+    UnpublishCampaign: "manage",
+    ChangeQuantity: "manage",
+    ExportCodes: "manage",
+}
+SERVICE_WRITERS: dict[str, frozenset[type[Contract]]] = {
+    "core": frozenset({RunDue, VoidCampaign}),
+    "adapter": frozenset({IssueCoupons}),
+}
+"""Writers that may send only these; the gateway may send all but RunDue, tools what their rights allow."""
+
+OUTCOME_LIFE = timedelta(days=35)
+"""For so long, of lane clock, the same command id gets the first answer."""
+
+
+def decide(work: Work, entry: Entry) -> None:
+    """Decide one record; all that follows from it is in the view afterwards."""
+    if entry.dead is not None or entry.record is None:
+        _bury(work, entry, *(entry.dead or ("unreadable", "the record holds no command")))
+        return
+    lane = work.lanes[entry.partition]
+    record, command = entry.record, entry.record.data
+    not_trusted = _not_trusted(lane, entry)
+    if not_trusted is not None:
+        work.dead.append((entry, *not_trusted))
+        return
+    now = _tell_time(work, lane, entry)
+    first = work.outcomes.get(record.id)
+    redriven = record.redrive and entry.writer == "gateway" and first is not None and first.status == DEAD
+    if first is not None and not redriven and (now is None or first.at > now - OUTCOME_LIFE):
+        _answer_again(work, entry, first, now)
+        return
+    moment = now or entry.time
+    call = Call(
+        work, entry, record, command, record.party, moment, Cause(str(record.id), record.actor, moment), lane
+    )
+    try:
+        if now is None and not isinstance(command, AdvanceClock | SetBuildingRules | SetMerchant | SetTool):
+            raise Refused(ClockNotSet())
+        _check_party(call)
+        result = OPERATIONS[type(command)](call)
+    except Refused as no:
+        _refuse(call, no.refusal, no.coupon)
+        return
+    if isinstance(command, RunDue):
+        return
+    status = RUNNING if result is None else DONE
+    outcome = Outcome(record.id, entry.campaign, entry.hash, status, moment, result)
+    work.outcomes[record.id] = outcome
+    work.new_outcomes.append(outcome)
+    if result is not None:
+        _reply(work, entry, outcome, moment)
+
+
+def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
+    """A dead letter; a command that died of our own bug has an outcome too, which a redrive may replace."""
+    work.dead.append((entry, reason, detail))
+    if reason == "our_bug" and entry.record is not None:
+        lane = work.lanes[entry.partition]
+        outcome = Outcome(entry.record.id, entry.campaign, entry.hash, DEAD, lane.clock or entry.time, None)
+        work.outcomes[outcome.command] = outcome
+        work.new_outcomes.append(outcome)
+        _reply(work, entry, outcome, outcome.at)
+
+
+def _tell_time(work: Work, lane: LaneState, entry: Entry) -> datetime | None:
+    """Move the lane's clock; None while told time was never told."""
+    if not work.told:
+        if lane.clock is None or entry.time > lane.clock:
+            lane.clock = entry.time
+    else:
+        at = entry.record.at if entry.record is not None else None
+        if at is not None and lane.clock is not None and at > lane.clock:
+            lane.clock = at
+    return lane.clock
+
+
+def _not_trusted(lane: LaneState, entry: Entry) -> tuple[str, str] | None:
+    """Why the record's writer may not have written it, as a dead letter's reason and detail."""
+    record, writer = entry.record, entry.writer or ""
+    if record is None:
+        return "unreadable", "the record holds no command"
+    kind = type(record.data)
+    if writer.startswith("tool:"):
+        tool = lane.facts.tools.get(writer[5:])
+        if tool is None or not tool.active or entry.writer_version not in tool.key_versions:
+            return "unsigned_writer", f"{writer} with this key version is not registered in this lane"
+        if record.actor != writer or record.party != PLATFORM:
+            return (
+                "writer_not_allowed",
+                f"{writer} may name only itself as actor and only act for the platform",
+            )
+        if kind in LANE_WIDE:
+            return "writer_not_allowed", f"{writer} may not send {kind.__name__}"
+        return None
+    allowed = SERVICE_WRITERS.get(writer)
+    if allowed is not None and kind not in allowed:
+        return "writer_not_allowed", f"{writer} may not send {kind.__name__}"
+    if allowed is None and (writer != "gateway" or kind is RunDue):
+        return "writer_not_allowed", f"{writer} may not send {kind.__name__} to this topic"
+    return None
+
+
+def _check_party(call: Call) -> None:
+    if call.party != PLATFORM:
+        known = call.lane.facts.merchants.get(call.party)
+        if known is None or known[1] != "active":
+            raise Refused(MerchantNotActive(state="unknown" if known is None else known[1]))
+    writer = call.entry.writer or ""
+    if writer.startswith("tool:"):
+        right = TOOL_RIGHTS.get(type(call.command))
+        if right is None or right not in call.lane.facts.tools[writer[5:]].rights:
+            raise Refused(NotAllowed(actor=call.record.actor, operation=type(call.command).__name__))
+
+
+def _refuse(call: Call, refusal: Refusal, coupon: int | None) -> None:
+    command = call.command
+    user = getattr(command, "user", None) or getattr(getattr(command, "coupon", None), "user", None)
+    order = getattr(command, "order", None)
+    call.work.refusals.append(StoredRefusal(call.entry, 0, call.now, refusal, user, order, coupon))
+    outcome = Outcome(
+        call.record.id, call.entry.campaign, call.entry.hash, REFUSED, call.now, refusal.as_json()
+    )
+    call.work.outcomes[call.record.id] = outcome
+    call.work.new_outcomes.append(outcome)
+    _reply(call.work, call.entry, outcome, call.now)
+
+
+def _answer_again(work: Work, entry: Entry, first: Outcome, now: datetime | None) -> None:
+    if first.status == RUNNING:
+        return  # its last slice answers
+    if first.hash == entry.hash:
+        again = Outcome(
+            first.command, first.campaign, first.hash, first.status, first.at, first.body, replayed=True
+        )
+        _reply(work, entry, again, now or first.at)
+        return
+    refusal = IdempotencyConflict(command=str(first.command))
+    conflict = Outcome(first.command, first.campaign, entry.hash, REFUSED, now or first.at, refusal.as_json())
+    _reply(work, entry, conflict, now or first.at)
+
+
+def _reply(work: Work, entry: Entry, outcome: Outcome, now: datetime) -> None:
+    """Answer where the writer may be answered: services on the replies topic, tools on their registered one."""
+    record = entry.record
+    if record is None or record.replyto is None:
+        return
+    writer = entry.writer or ""
+    if writer.startswith("tool:"):
+        tool = work.lanes[entry.partition].facts.tools.get(writer[5:])
+        if tool is None or tool.reply_topic != record.replyto:
+            return
+    elif record.replyto != "coupon.replies":
+        return
+    if outcome.status == REFUSED:
+        reply = Reply(
+            command=outcome.command,
+            status="refused",
+            refusal=RefusalAnswer.model_validate(outcome.body),
+            as_of=now,
+            replayed=outcome.replayed,
+        )
+    elif outcome.status == DEAD:
+        reply = Reply(command=outcome.command, status="dead", as_of=now, replayed=outcome.replayed)
+    else:
+        campaign = None if outcome.campaign is None else work.campaigns.get(outcome.campaign)
+        reply = Reply(
+            command=outcome.command,
+            status="done",
+            result=with_codes(work, campaign, outcome.body),
+            as_of=now,
+            replayed=outcome.replayed,
+        )
+    work.replies.append((record.replyto, record.replypartition, reply))
+
+
+__all__ = ["BARRIERS", "OPERATIONS", "decide"]

@@ -1,0 +1,1 @@
+"""The lane: exactly-once effect of each record of one partition of `coupon.commands`."""

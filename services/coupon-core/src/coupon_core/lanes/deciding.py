@@ -1,0 +1,95 @@
+"""One transaction: fence, load, decide one record after the other, write, commit."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from coupon_core.codes.generated import GeneratedCodes
+from coupon_core.decide import BARRIERS, decide
+from coupon_core.lanes.lane import DecisionBroke, Lane, LanesLost
+from coupon_core.lanes.loading import load, load_range
+from coupon_core.lanes.writing import write_rest, write_state
+from coupon_core.storage import lanes as lane_rows
+from coupon_core.storage.journal import JournalRow
+from coupon_core.storage.lanes import Connection
+from coupon_core.work import Entry, Work
+from process.failpoints import declare, failpoint
+
+BEFORE_COMMIT = declare("core.before_commit")
+AFTER_COMMIT = declare("core.after_commit")
+
+
+async def decide_batch(
+    connection: Connection,
+    batch: Sequence[tuple[Lane, list[Entry]]],
+    *,
+    told: bool,
+    partitions: int,
+    codes: GeneratedCodes,
+) -> tuple[Work, list[JournalRow]]:
+    """Decide these entries in one transaction and bring the lanes up to date; nothing is sent here.
+
+    Raises:
+        LanesLost: the fence did not hold for some lanes; nothing was written.
+        DecisionBroke: an operation raised; nothing was written.
+        asyncpg.PostgresError, OSError: of the database; whether the commit went through is then unknown,
+            the next fence tells.
+    """
+    work = Work({lane.partition: lane.state.copy() for lane, _ in batch}, told, partitions, codes)
+    async with connection.transaction():
+        moved = await lane_rows.move_fenced(
+            connection,
+            [lane.partition for lane, _ in batch],
+            [lane.epoch for lane, _ in batch],
+            [lane.position for lane, _ in batch],
+            [entries[-1].offset + 1 for _, entries in batch],
+            [lane.emitted for lane, _ in batch],
+        )
+        lost = work.lanes.keys() - moved
+        if lost:
+            raise LanesLost(set(lost))
+        for segment, is_range in _segments([entries for _, entries in batch]):
+            await load(connection, work, segment)
+            for entry in segment:
+                if is_range:
+                    await load_range(connection, work, entry)
+                _decide_one(work, entry)
+                if is_range:
+                    await write_state(connection, work)
+            await write_state(connection, work)
+        rows = await write_rest(connection, work)
+        failpoint(BEFORE_COMMIT)
+    for lane, entries in batch:
+        lane.state = work.lanes[lane.partition]
+        lane.position = entries[-1].offset + 1
+    failpoint(AFTER_COMMIT)
+    return work, rows
+
+
+def _decide_one(work: Work, entry: Entry) -> None:
+    try:
+        decide(work, entry)
+    except Exception as error:
+        raise DecisionBroke(entry, "".join(traceback.format_exception(error))[-4_000:]) from error
+
+
+def _segments(lanes: Sequence[list[Entry]]) -> Iterator[tuple[list[Entry], bool]]:
+    """Rounds over all lanes at once: runs of ordinary commands, and ranges (barriers) by themselves, in order."""
+    runs = [[(is_range, list(group)) for is_range, group in groupby(entries, _is_range)] for entries in lanes]
+    for number in range(max(len(run) for run in runs)):
+        ordinary: list[Entry] = []
+        ranges: list[Entry] = []
+        for run in runs:
+            if number < len(run):
+                is_range, entries = run[number]
+                (ranges if is_range else ordinary).extend(entries)
+        if ordinary:
+            yield ordinary, False
+        if ranges:
+            yield ranges, True
+
+
+def _is_range(entry: Entry) -> bool:
+    return entry.dead is None and entry.record is not None and type(entry.record.data) in BARRIERS

@@ -1,0 +1,189 @@
+"""Sends what the journal holds: events, refusals, dead letters, continuations; then replies.
+
+One chain per process keeps each lane's order. Everything is in the journal first, so that whatever happens here is
+made good by the next take-over: repeats are identical.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from contracts.answers import Reply
+from contracts.events import SEQ_HEADER
+from contracts.topics import (
+    COUPON_COMMANDS,
+    COUPON_DEAD_LETTERS,
+    COUPON_EVENTS,
+    COUPON_REFUSALS,
+)
+from contracts.writers import WRITER_HEADER, Writer, sign
+from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
+from messaging.sending import producer_settings
+from process.failpoints import declare, failpoint
+
+MID_EMIT = declare("core.mid_emit")
+ACKNOWLEDGEMENT_SECONDS = 30.0
+REPLY_SECONDS = 5.0
+GREATEST_REQUEST = 3 * 1024 * 1024
+"""A dead letter holds a whole record, in base64."""
+
+Header = tuple[str, bytes]
+Outgoing = tuple[bytes | None, bytes, list[Header]]
+
+logger = structlog.get_logger()
+
+
+class NotEmitted(Exception):
+    """The broker did not acknowledge in time; the producer was thrown away."""
+
+
+class Emitter:
+    """One idempotent producer; a doubtful one is replaced."""
+
+    def __init__(self, bootstrap: str, writer: Writer) -> None:
+        self._bootstrap = bootstrap
+        self._writer = writer
+        self._producer: AIOKafkaProducer | None = None
+        self._replying: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Connect. Raises a KafkaError when no broker answers."""
+        settings = producer_settings(self._bootstrap, client_id="scrip-core")
+        producer = AIOKafkaProducer(**{**settings, "max_request_size": GREATEST_REQUEST})
+        await producer.start()
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Close, within a few seconds whatever the broker does."""
+        for task in self._replying:
+            task.cancel()
+        if self._producer is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._producer.stop(), 5)
+            self._producer = None
+
+    async def emit(self, rows: Sequence[JournalRow]) -> None:
+        """Send all rows in order and wait until the broker has them.
+
+        Raises:
+            NotEmitted: not acknowledged in time; some may be in the log, all will be sent again.
+        """
+        streams: dict[tuple[str, int], list[Outgoing]] = {}
+        for row in rows:
+            topic, records = self._records(row)
+            partition = 0 if row.kind == DEAD_LETTERS else row.partition
+            streams.setdefault((topic, partition), []).extend(records)
+        if not streams:
+            return
+        try:
+            async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
+                if self._producer is None:
+                    await self.start()
+                acknowledgements = []
+                for (topic, partition), records in streams.items():
+                    acknowledgements += await self._send(topic, partition, records)
+                    failpoint(MID_EMIT)
+                await asyncio.gather(*acknowledgements)
+        except Exception as error:
+            await self.stop()
+            raise NotEmitted(f"{type(error).__name__}: {error}") from error
+
+    async def reply(self, replies: Sequence[tuple[str, int | None, Reply]]) -> None:
+        """Send answers, best effort: the outcome row is the truth."""
+        if self._producer is None or not replies:
+            return
+        streams: dict[tuple[str, int], list[Outgoing]] = {}
+        for topic, partition, reply in replies:
+            key, value = str(reply.command).encode(), reply.model_dump_json(exclude_none=True).encode()
+            if partition is None:
+                self._answer_tool(topic, key, value)
+            else:
+                streams.setdefault((topic, partition), []).append((key, value, []))
+        for (topic, partition), records in streams.items():
+            try:
+                async with asyncio.timeout(REPLY_SECONDS):
+                    await self._send(topic, partition, records)
+            except Exception as error:
+                logger.warning(
+                    "Replies were not sent.", action="replies_not_sent", topic=topic, error=repr(error)
+                )
+
+    def _answer_tool(self, topic: str, key: bytes, value: bytes) -> None:
+        """A tool's topic may not exist: its answer must not hold up others."""
+
+        async def answer() -> None:
+            try:
+                async with asyncio.timeout(REPLY_SECONDS):
+                    if self._producer is not None:
+                        await self._producer.send_and_wait(topic, value=value, key=key)
+            except Exception as error:
+                logger.warning(
+                    "A tool was not answered.", action="tool_not_answered", topic=topic, error=repr(error)
+                )
+
+        task = asyncio.create_task(answer())
+        self._replying.add(task)
+        task.add_done_callback(self._replying.discard)
+
+    async def send_command(self, partition: int, key: bytes, value: bytes) -> None:
+        """Append one command of core's own to a lane. Raises NotEmitted."""
+        header = (WRITER_HEADER, sign(self._writer, COUPON_COMMANDS.name, key, value))
+        try:
+            async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
+                if self._producer is None:
+                    await self.start()
+                await asyncio.gather(
+                    *await self._send(COUPON_COMMANDS.name, partition, [(key, value, [header])])
+                )
+        except Exception as error:
+            await self.stop()
+            raise NotEmitted(f"{type(error).__name__}: {error}") from error
+
+    def _records(self, row: JournalRow) -> tuple[str, Iterable[Outgoing]]:
+        header: list[Header] = [(SEQ_HEADER, str(row.lane_seq).encode())]
+        if row.kind == EVENTS:
+            key = str(row.campaign).encode()
+            return COUPON_EVENTS.name, [(key, line.encode(), header) for line in row.lines]
+        if row.kind == COMMANDS:
+            records = []
+            for line in row.lines:
+                key, value = json.loads(line)["subject"].encode(), line.encode()
+                signature = sign(self._writer, COUPON_COMMANDS.name, key, value)
+                records.append((key, value, [(WRITER_HEADER, signature)]))
+            return COUPON_COMMANDS.name, records
+        if row.kind == REFUSALS:
+            return COUPON_REFUSALS.name, [
+                (json.loads(line)["subject"].encode(), line.encode(), header) for line in row.lines
+            ]
+        letters = []
+        for line in row.lines:
+            letter = json.loads(line)
+            key = f"{letter['topic']}-{letter['partition']}-{letter['offset']}".encode()
+            letters.append((key, line.encode(), header))
+        return COUPON_DEAD_LETTERS.name, letters
+
+    async def _send(
+        self, topic: str, partition: int, records: Sequence[Outgoing]
+    ) -> list[asyncio.Future[object]]:
+        """Hand records to the producer in order; futures of their batches' acknowledgements."""
+        producer = self._producer
+        if producer is None:
+            raise NotEmitted("there is no producer")
+        futures: list[asyncio.Future[object]] = []
+        batch = producer.create_batch()
+        for key, value, headers in records:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                batch.close()
+                futures.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                    raise NotEmitted(f"a record of {len(value)} bytes fits no batch of {topic}")
+        batch.close()
+        futures.append(await producer.send_batch(batch, topic, partition=partition))
+        return futures

@@ -1,0 +1,51 @@
+"""A lane as its owner holds it between batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from coupon_core.model.lane import LaneState
+from coupon_core.work import Entry
+
+
+class LanesLost(Exception):
+    """These lanes are not ours any more, or not where we hold them: nothing of the batch was written."""
+
+    def __init__(self, partitions: set[int]) -> None:
+        super().__init__(f"lanes {sorted(partitions)} moved under us")
+        self.partitions = partitions
+
+
+class DecisionBroke(Exception):
+    """An operation raised: our bug, with this record. Nothing of the batch was written."""
+
+    def __init__(self, entry: Entry, detail: str) -> None:
+        super().__init__(detail)
+        self.entry = entry
+        self.detail = detail
+
+
+class LaneDamaged(Exception):
+    """The lane's row and the log do not belong together; an operator must look."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One partition while this process owns it. A take-over makes a new object; the old one stays `lost`."""
+
+    partition: int
+    epoch: int
+    position: int
+    """Offset of the next record to decide."""
+    state: LaneState
+    emitted: int
+    """Journal rows up to this lane sequence number are acknowledged by the broker."""
+    buffer: deque[Entry] = field(default_factory=deque)
+    read_up_to: int = 0
+    """Offset of the next record to read into the buffer."""
+    lost: bool = False
+    paused: bool = False
+    stopped: str | None = None
+    """Why an operator must look; nothing is decided meanwhile."""
+    due_sent_at: float = 0.0

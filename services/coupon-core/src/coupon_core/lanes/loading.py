@@ -1,0 +1,298 @@
+"""Loads into the view what a segment of a batch touches, with a few set-based reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID
+
+from contracts.commands import (
+    ClaimCoupon,
+    CouponReference,
+    ExportCodes,
+    IssueCoupons,
+    RedeemCoupon,
+    ReleaseCoupon,
+    ReserveCoupon,
+    ReturnCoupon,
+    RunDue,
+    UploadCodes,
+    VoidCampaign,
+    VoidCoupons,
+)
+from coupon_core.codes.generated import BLOCK_BITS, normalise
+from coupon_core.model.campaign import Campaign, Coupon
+from coupon_core.storage import campaigns as campaign_rows
+from coupon_core.storage import codes as code_rows
+from coupon_core.storage import coupons as coupon_rows
+from coupon_core.storage import lanes as lane_rows
+from coupon_core.storage import outcomes as outcome_rows
+from coupon_core.storage.lanes import Connection
+from coupon_core.work import DueRange, Entry, Work
+
+SLICE = 5_000
+"""Most coupons one slice of a range changes."""
+DUE_CAMPAIGNS = 256
+
+
+class _Wanted:
+    """Keys to load, gathered from the commands of a segment."""
+
+    def __init__(self) -> None:
+        self.users: dict[tuple[int, str], None] = {}
+        self.numbers: dict[tuple[int, int], None] = {}
+        self.codes: dict[tuple[int, str], None] = {}
+        self.uploaded: dict[tuple[int, str], None] = {}
+        self.free: Counter[int] = Counter()
+        self.serials: dict[int, None] = {}
+        self.generated: dict[tuple[int, str], None] = {}
+        self.block_indexes: dict[tuple[int, int], None] = {}
+        self.redemptions = False
+
+
+async def load(connection: Connection, work: Work, entries: Sequence[Entry]) -> None:
+    """Load outcomes, campaigns, coupons, codes and blocks that these entries may touch."""
+    records = [entry.record for entry in entries if entry.record is not None and entry.dead is None]
+    commands = {record.id for record in records}
+    for record in records:
+        if isinstance(record.data, RunDue) and record.data.waiting is not None:
+            commands.add(record.data.waiting.command)
+    missing = [command for command in commands if command not in work.outcomes]
+    if missing:
+        for outcome in await outcome_rows.outcomes_of(connection, missing):
+            work.outcomes[outcome.command] = outcome
+    ids: dict[UUID, None] = {}
+    for entry in entries:
+        if entry.campaign is not None and entry.dead is None and entry.campaign not in work.campaigns:
+            ids[entry.campaign] = None
+    if ids:
+        for campaign in await campaign_rows.campaigns_by_id(connection, list(ids)):
+            work.campaigns[campaign.id] = campaign
+    wanted = _gather(work, entries)
+    await _load_blocks(connection, work, wanted)
+    await _load_coupons(connection, work, wanted)
+
+
+def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
+    wanted = _Wanted()
+    for entry in entries:
+        if entry.record is None or entry.dead is not None or entry.campaign is None:
+            continue
+        campaign = work.campaigns.get(entry.campaign)
+        if campaign is None:
+            continue
+        command = entry.record.data
+        number = campaign.number
+        outcome = work.outcomes.get(entry.record.id)
+        if outcome is not None and campaign.supply == "generated" and outcome.body is not None:
+            _want_answered(wanted, number, outcome.body)
+        match command:
+            case IssueCoupons():
+                _want_new(wanted, campaign, [(row.user, row.code) for row in command.rows])
+            case ClaimCoupon():
+                _want_new(wanted, campaign, [(command.user, command.code)])
+            case RedeemCoupon() | ReserveCoupon() | ReleaseCoupon() | ReturnCoupon():
+                wanted.redemptions = True
+                _want_reference(wanted, campaign, command.coupon)
+            case VoidCoupons():
+                for reference in command.coupons:
+                    _want_reference(wanted, campaign, reference)
+            case UploadCodes():
+                for shown in command.codes:
+                    code = normalise(shown)
+                    if code is not None:
+                        wanted.uploaded[number, code] = None
+            case ExportCodes():
+                wanted.block_indexes[number, campaign.last_number >> BLOCK_BITS] = None
+                wanted.block_indexes[number, (campaign.last_number + command.count) >> BLOCK_BITS] = None
+    return wanted
+
+
+def _want_answered(wanted: _Wanted, campaign: int, body: dict[str, object]) -> None:
+    """Blocks of the coupons in an answer that will be given again."""
+    rows = body.get("rows") or body.get("codes") or [body]
+    if isinstance(rows, list):
+        for row in rows:
+            if isinstance(row, dict) and isinstance(row.get("coupon"), str):
+                wanted.block_indexes[campaign, (int(row["coupon"].rpartition(".")[2]) - 1) >> BLOCK_BITS] = (
+                    None
+                )
+
+
+def _want_new(wanted: _Wanted, campaign: Campaign, rows: Sequence[tuple[str, str | None]]) -> None:
+    number = campaign.number
+    if campaign.terms.per_user_limit is not None:
+        for user, _ in rows:
+            wanted.users[number, user] = None
+    if campaign.supply == "uploaded":
+        wanted.free[number] += len(rows)
+    elif campaign.supply == "given":
+        for _, given in rows:
+            code = None if given is None else normalise(given)
+            if code is not None:
+                wanted.codes[number, code] = None
+    elif campaign.supply == "generated":
+        for index in range(
+            campaign.last_number >> BLOCK_BITS, ((campaign.last_number + len(rows)) >> BLOCK_BITS) + 1
+        ):
+            wanted.block_indexes[number, index] = None
+
+
+def _want_reference(wanted: _Wanted, campaign: Campaign, reference: CouponReference) -> None:
+    number = campaign.number
+    if reference.number is not None:
+        wanted.numbers[number, reference.number] = None
+        if campaign.supply == "generated":
+            wanted.block_indexes[number, (reference.number - 1) >> BLOCK_BITS] = None
+        return
+    if reference.code is None or campaign.supply == "shared":
+        if reference.user is not None:
+            wanted.users[number, reference.user] = None
+        return
+    if campaign.supply == "generated":
+        wanted.generated[number, reference.code] = None
+        return
+    code = normalise(reference.code)
+    if code is not None:
+        wanted.codes[number, code] = None
+        if campaign.supply == "uploaded":
+            wanted.uploaded[number, code] = None
+            wanted.free[number] += 1
+
+
+async def _load_blocks(connection: Connection, work: Work, wanted: _Wanted) -> None:
+    serials = {key: work.codes.serial_of(key[1]) for key in wanted.generated}
+    blocks = {serial >> BLOCK_BITS for serial in serials.values() if serial is not None} - work.blocks.keys()
+    found: list[tuple[int, int, int, int]] = []
+    if blocks:
+        found += await code_rows.blocks_by_number(connection, list(blocks))
+    indexes = wanted.block_indexes.keys() - work.block_at.keys()
+    if indexes:
+        found += await code_rows.blocks_at(connection, list(indexes))
+    for block, campaign, index, version in found:
+        work.blocks[block] = (campaign, index, version)
+        work.block_at[campaign, index] = (block, version)
+    ranges: list[tuple[int, int]] = []
+    for (campaign, _), serial in serials.items():
+        at = None if serial is None else work.blocks.get(serial >> BLOCK_BITS)
+        if serial is None or at is None or at[0] != campaign:
+            continue
+        number = (at[1] << BLOCK_BITS) + (serial & 0xFFFF) + 1
+        wanted.numbers[campaign, number] = None
+        ranges.append((campaign, number))
+    if ranges:
+        for campaign, first, last in await code_rows.ranges_with(connection, ranges):
+            known = work.exported.setdefault(campaign, [])
+            if (first, last) not in known:
+                known.append((first, last))
+
+
+async def _load_coupons(connection: Connection, work: Work, wanted: _Wanted) -> None:
+    loaded: list[Coupon] = []
+    users = [pair for pair in wanted.users if pair not in work.loaded_users]
+    if users:
+        for pair in users:
+            work.by_user[pair] = []
+            work.loaded_users.add(pair)
+        for coupon in _merged(work, await coupon_rows.coupons_of_users(connection, users)):
+            work.by_user[coupon.campaign, coupon.user or ""].append(coupon)
+            loaded.append(coupon)
+    numbers = [pair for pair in wanted.numbers if pair not in work.coupons]
+    if numbers:
+        loaded += _merged(work, await coupon_rows.coupons_by_number(connection, numbers))
+    codes = [pair for pair in wanted.codes if work.by_code.get(pair) is None]
+    if codes:
+        for coupon in _merged(work, await coupon_rows.coupons_by_code(connection, codes)):
+            work.by_code[coupon.campaign, coupon.code or ""] = coupon
+            loaded.append(coupon)
+    uploaded = [pair for pair in wanted.uploaded if work.uploaded.get(pair) is None]
+    if uploaded:
+        for campaign, code in await code_rows.uploaded_codes(connection, uploaded):
+            work.uploaded[campaign, code.code] = code
+    if wanted.free:
+        for campaign in wanted.free:
+            work.free_codes[campaign] = []
+        for campaign, code in await code_rows.free_codes(connection, list(wanted.free.items())):
+            known = work.uploaded.setdefault((campaign, code.code), code)
+            work.free_codes[campaign].append(known if known is not None else code)
+    if wanted.redemptions:
+        pairs = [
+            (coupon.campaign, coupon.number)
+            for coupon in loaded
+            if coupon.redemptions and (coupon.campaign, coupon.number) not in work.redemptions
+        ]
+        if pairs:
+            for redemption in await coupon_rows.redemptions_of(connection, pairs):
+                work.redemptions.setdefault((redemption.campaign, redemption.coupon), []).append(redemption)
+
+
+def _merged(work: Work, coupons: Sequence[Coupon]) -> list[Coupon]:
+    """The view's own object where it has one, else the loaded one taken into the view."""
+    return [work.coupons.setdefault((coupon.campaign, coupon.number), coupon) for coupon in coupons]
+
+
+async def load_range(connection: Connection, work: Work, entry: Entry) -> None:
+    """Load the slice a barrier ranges over into `work.due`; what came before must be written."""
+    record = entry.record
+    work.due = None
+    if record is None or entry.dead is not None:
+        return
+    if isinstance(record.data, RunDue):
+        work.due = await _due_slice(connection, work, entry)
+    elif isinstance(record.data, VoidCampaign):
+        campaign = work.campaigns.get(entry.campaign_id())
+        if campaign is None:
+            return
+        coupons = await coupon_rows.open_coupons_after(
+            connection, [(campaign.number, record.data.after, SLICE + 1)]
+        )
+        part = _merged(work, coupons[:SLICE])
+        work.due = DueRange([(campaign, part)], more=len(coupons) > SLICE)
+
+
+async def _due_slice(connection: Connection, work: Work, entry: Entry) -> DueRange:
+    """Campaigns by due time, then number, until the slice is full."""
+    lane = work.lanes[entry.partition]
+    now = (
+        max(lane.clock, entry.time)
+        if lane.clock is not None and not work.told
+        else (lane.clock or entry.time)
+    )
+    found = await campaign_rows.campaigns_due(connection, entry.partition, now, DUE_CAMPAIGNS + 1)
+    due = [work.campaigns.setdefault(campaign.id, campaign) for campaign in found[:DUE_CAMPAIGNS]]
+    more = len(found) > DUE_CAMPAIGNS
+    parts: list[tuple[Campaign, list[Coupon]]] = []
+    left = SLICE
+    ending: list[tuple[int, int, int]] = []
+    running: list[Campaign] = []
+    for campaign in due:
+        open_coupons = campaign.counts[1] + campaign.counts[2]
+        if left <= 0 or (running and now >= campaign.ends) or (ending and now < campaign.ends):
+            more = True  # one kind per slice, in order
+            break
+        if now >= campaign.ends:
+            ending.append((campaign.number, campaign.swept, min(left, open_coupons)))
+            left -= min(left, open_coupons)
+        else:
+            running.append(campaign)
+        parts.append((campaign, []))
+        if now >= campaign.ends and open_coupons > ending[-1][2]:
+            more = True
+            break
+    places = {campaign.number: coupons for campaign, coupons in parts}
+    if ending:
+        for coupon in _merged(work, await coupon_rows.open_coupons_after(connection, ending)):
+            places[coupon.campaign].append(coupon)
+    elif running:
+        numbers = [campaign.number for campaign in running]
+        over = _merged(work, await coupon_rows.reservations_over(connection, numbers, now, SLICE + 1))
+        more = more or len(over) > SLICE
+        for coupon in over[:SLICE]:
+            places[coupon.campaign].append(coupon)
+        work.reservations = await coupon_rows.next_reservations(connection, numbers, now)
+        if len(over) > SLICE:
+            still = over[SLICE].due_at
+            if still is not None:
+                work.reservations[over[SLICE].campaign] = still
+    next_due = None if more else await lane_rows.next_due_after(connection, entry.partition, now)
+    return DueRange(parts, more, next_due)

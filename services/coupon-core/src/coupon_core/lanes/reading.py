@@ -1,0 +1,129 @@
+"""From a Kafka record to an entry: who wrote it, may it stand here, what does it say. Never raises for bad input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Protocol
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from contracts.commands import (
+    COMMAND_RECORD,
+    LANE_WIDE,
+    CommandRecord,
+    IssueCoupons,
+    UploadCodes,
+    VoidCoupons,
+)
+from contracts.partitioner import partition_of
+from contracts.topics import COUPON_COMMANDS
+from contracts.writers import WRITER_HEADER, UnsignedWriterError, verify
+from coupon_core.work import Entry
+
+LONGEST_LIFE = timedelta(days=30)
+TOPIC = COUPON_COMMANDS.name
+
+
+class LogRecord(Protocol):
+    """What a Kafka client gives for a record."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> tuple[tuple[str, bytes], ...]: ...
+
+
+class Reader:
+    """Reads records of one deployment: its number of lanes and the writers' keys it knows."""
+
+    def __init__(
+        self, partitions: int, keys: Mapping[str, Mapping[int, bytes]], tool_master: bytes | None
+    ) -> None:
+        self._partitions = partitions
+        self._keys = keys
+        self._tool_master = tool_master
+
+    def read(self, record: LogRecord) -> Entry:
+        """The entry of a record; `dead` is set where it cannot be decided."""
+        entry = Entry(
+            partition=record.partition,
+            offset=record.offset,
+            time=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            key=record.key,
+            value=record.value,
+            headers=tuple(record.headers),
+        )
+        entry.dead = self._fill(entry)
+        return entry
+
+    def _fill(self, entry: Entry) -> tuple[str, str] | None:
+        if entry.value is None or entry.key is None:
+            return "unreadable", "the record has no key or no value"
+        header = next((value for name, value in entry.headers if name == WRITER_HEADER), None)
+        try:
+            writer, version = verify(header, TOPIC, entry.key, entry.value, self._keys, self._tool_master)
+        except UnsignedWriterError as error:
+            return "unsigned_writer", str(error)
+        entry.writer, entry.writer_version = writer, version
+        try:
+            record = COMMAND_RECORD.validate_json(entry.value)
+        except ValidationError as error:
+            return "unreadable", _where(error)
+        entry.record = record
+        entry.hash = _hash(record)
+        command = record.data
+        if record.subject.encode() != entry.key:
+            return "wrong_key", f"the record's key is not its subject {record.subject}"
+        if type(command) in LANE_WIDE:
+            if command.partition != entry.partition:
+                return "wrong_partition", f"this lane-wide command belongs to partition {command.partition}"
+        else:
+            try:
+                entry.campaign = UUID(record.subject)
+            except ValueError:
+                return "wrong_key", "the subject of this command must be a campaign id"
+            if str(entry.campaign) != record.subject:
+                return "wrong_key", "the campaign id must be written in lower case with dashes"
+            expected = partition_of(entry.key, self._partitions)
+            if expected != entry.partition:
+                return (
+                    "wrong_partition",
+                    f"murmur2 puts this key into partition {expected}; set your client's partitioner",
+                )
+        if entry.time > record.notafter:
+            return "too_late", f"appended after its notafter {record.notafter.isoformat()}"
+        if record.notafter - entry.time > LONGEST_LIFE:
+            return "too_far_ahead", "notafter is more than 30 days ahead of the record"
+        if isinstance(command, IssueCoupons):
+            entry.effects = len(command.rows)
+        elif isinstance(command, UploadCodes):
+            entry.effects = len(command.codes)
+        elif isinstance(command, VoidCoupons):
+            entry.effects = len(command.coupons)
+        return None
+
+
+def _hash(record: CommandRecord) -> int:
+    """64 bits over what the command says, transport left out."""
+    text = record.data.__pydantic_serializer__.to_json(record.data)
+    head = f"{record.type}\n{record.subject}\n{record.party}\n".encode()
+    return int.from_bytes(blake2b(head + text, digest_size=8).digest(), "big", signed=True)
+
+
+def _where(error: ValidationError) -> str:
+    parts = [
+        f"{'.'.join(str(place) for place in problem['loc']) or 'record'}: {problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False, include_context=False)[:5]
+    ]
+    return "; ".join(parts)[:1_000]

@@ -1,0 +1,58 @@
+"""Taking a lane over: raise the epoch, emit what the old owner left, check that row and log belong together."""
+
+from __future__ import annotations
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from contracts.topics import COUPON_COMMANDS
+from coupon_core.lanes.emitting import Emitter
+from coupon_core.lanes.lane import Lane, LaneDamaged
+from coupon_core.model.lane import LaneState
+from coupon_core.storage import journal
+from coupon_core.storage import lanes as lane_rows
+from coupon_core.storage.lanes import Connection
+from process.failpoints import declare, failpoint
+
+AFTER_EPOCH = declare("core.after_epoch")
+MID_DRAIN = declare("core.mid_drain")
+DRAIN_ROWS = 50
+
+
+async def take_over_lane(
+    connection: Connection, consumer: AIOKafkaConsumer, emitter: Emitter, partition: int
+) -> Lane:
+    """The lane, ready to be consumed from its position; everything committed before is emitted.
+
+    Blocks while the old owner's transaction is open (its row lock).
+
+    Raises:
+        LaneDamaged: the position lies outside the log.
+        NotEmitted: the broker does not acknowledge.
+    """
+    row = await lane_rows.take_over(connection, partition)
+    failpoint(AFTER_EPOCH)
+    emitted = row.emitted_lane_seq
+    while True:
+        rows = await journal.rows_after(connection, partition, emitted, DRAIN_ROWS)
+        if not rows:
+            break
+        await emitter.emit(rows)
+        emitted = rows[-1].lane_seq
+        await lane_rows.mark_emitted(connection, partition, row.epoch, emitted)
+        failpoint(MID_DRAIN)
+    await _check_position(consumer, partition, row.position)
+    facts = await lane_rows.facts_of(connection, partition)
+    due = await lane_rows.next_due(connection, partition)
+    state = LaneState(partition, row.clock, row.lane_seq, row.campaigns, row.blocks, facts, due)
+    return Lane(partition, row.epoch, row.position, state, emitted)
+
+
+async def _check_position(consumer: AIOKafkaConsumer, partition: int, position: int) -> None:
+    topic_partition = TopicPartition(COUPON_COMMANDS.name, partition)
+    first = (await consumer.beginning_offsets([topic_partition]))[topic_partition]
+    end = (await consumer.end_offsets([topic_partition]))[topic_partition]
+    if not first <= position <= end:
+        raise LaneDamaged(
+            f"lane {partition} stands at offset {position}, but the log holds {first} to {end}: "
+            "the log was cut or replaced; restore it, or say where to start with `scrip lane set-position`"
+        )

@@ -1,0 +1,183 @@
+"""Writes the difference of a view back: state after every segment, journal and outcomes once per batch."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+from contracts.answers import DeadLetter
+from contracts.commands import type_of
+from coupon_core.model.recording import instant
+from coupon_core.storage import campaigns as campaign_rows
+from coupon_core.storage import codes as code_rows
+from coupon_core.storage import coupons as coupon_rows
+from coupon_core.storage import journal, lanes, outcomes
+from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
+from coupon_core.storage.lanes import Connection
+from coupon_core.work import Entry, StoredRefusal, Work
+
+T = TypeVar("T")
+
+
+async def write_state(connection: Connection, work: Work) -> None:
+    """Write campaigns, coupons, codes and blocks that changed, and mark them clean."""
+    await campaign_rows.write_campaigns(connection, work.campaigns)
+    dirty = [coupon for coupon in work.coupons.values() if coupon.new or coupon.changed]
+    if dirty:
+        await coupon_rows.write_coupons(connection, dirty)
+    redemptions = [row for rows in work.redemptions.values() for row in rows if row.new or row.changed]
+    if redemptions:
+        await coupon_rows.write_redemptions(connection, redemptions)
+    if work.new_codes or work.taken_codes:
+        await code_rows.write_uploaded(connection, work.new_codes, work.taken_codes)
+        work.new_codes, work.taken_codes = [], []
+    if work.new_blocks:
+        await code_rows.write_blocks(connection, work.new_blocks)
+        work.new_blocks = []
+    if work.new_exports:
+        await code_rows.write_ranges(connection, work.new_exports)
+        work.new_exports = []
+
+
+async def write_rest(connection: Connection, work: Work) -> list[JournalRow]:
+    """Write outcomes, refusals, dead letters, facts, journal and the lanes' rows; the journal rows, to be emitted."""
+    if work.new_outcomes:
+        await outcomes.write_outcomes(connection, work.new_outcomes)
+    if work.refusals:
+        await outcomes.write_refusals(connection, [_refusal_row(refusal) for refusal in work.refusals])
+    if work.dead:
+        await outcomes.write_dead_letters(
+            connection,
+            [
+                (
+                    entry.partition,
+                    entry.offset,
+                    entry.time,
+                    reason,
+                    None if entry.record is None else entry.record.id,
+                    dead_letter(entry, reason, detail).model_dump_json(),
+                )
+                for entry, reason, detail in work.dead
+            ],
+        )
+    if work.changed_facts:
+        await lanes.write_facts(connection, work.changed_facts)
+    rows = journal_rows(work)
+    if rows:
+        await journal.append(connection, rows)
+    await lanes.write_state(
+        connection,
+        [
+            (lane.partition, lane.clock, lane.lane_seq, lane.campaigns, lane.blocks)
+            for lane in work.lanes.values()
+        ],
+    )
+    return rows
+
+
+def journal_rows(work: Work) -> list[JournalRow]:
+    """One row per campaign with events, then refusals, dead letters and continuations; numbers the lanes' rows."""
+    rows: list[JournalRow] = []
+
+    def add(
+        partition: int, kind: int, lines: list[str], campaign: UUID | None = None, first: int | None = None
+    ) -> None:
+        lane = work.lanes[partition]
+        lane.lane_seq += 1
+        rows.append(JournalRow(partition, lane.lane_seq, kind, campaign, first, lane.clock, lines))
+
+    for recorder in work.recorders.values():
+        if recorder.lines:
+            campaign = recorder.campaign
+            add(campaign.partition, EVENTS, recorder.lines, campaign.id, recorder.first_seq)
+    for refusals in _by_partition(work.refusals, lambda refusal: refusal.entry.partition).values():
+        add(refusals[0].entry.partition, REFUSALS, [_refusal_line(refusal) for refusal in refusals])
+    for dead in _by_partition(work.dead, lambda letter: letter[0].partition).values():
+        lines = [dead_letter(entry, reason, detail).model_dump_json() for entry, reason, detail in dead]
+        add(dead[0][0].partition, DEAD_LETTERS, lines)
+    for following in _by_partition(work.continuations, lambda pair: pair[0]).values():
+        add(following[0][0], COMMANDS, [record.model_dump_json(exclude_none=True) for _, record in following])
+    return rows
+
+
+def _by_partition(items: list[T], partition: Callable[[T], int]) -> dict[int, list[T]]:
+    grouped: dict[int, list[T]] = {}
+    for item in items:
+        grouped.setdefault(partition(item), []).append(item)
+    return grouped
+
+
+def _refusal_row(kept: StoredRefusal) -> outcomes.RefusalRow:
+    record = kept.entry.record
+    if record is None:
+        raise ValueError("a refusal is always of a command")
+    return (
+        record.id,
+        kept.row,
+        kept.at,
+        kept.entry.campaign,
+        record.party,
+        kept.refusal.code,
+        kept.user,
+        kept.order,
+        kept.coupon,
+        json.dumps(kept.refusal.as_json(), ensure_ascii=False),
+    )
+
+
+def _refusal_line(kept: StoredRefusal) -> str:
+    """One record of `coupon.refusals` (contracts.events.RefusalRecord)."""
+    record = kept.entry.record
+    if record is None:
+        raise ValueError("a refusal is always of a command")
+    data = {
+        **kept.refusal.as_json(),
+        "row": kept.row if hasattr(record.data, "rows") or hasattr(record.data, "codes") else None,
+        "user": kept.user,
+        "order": kept.order,
+        "coupon": kept.coupon,
+    }
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{record.id}/{kept.row}",
+            "source": "/coupon-core",
+            "type": "scrip.refusal.v1",
+            "subject": record.subject,
+            "time": instant(kept.at),
+            "datacontenttype": "application/json",
+            "causationid": str(record.id),
+            "actor": record.actor,
+            "party": record.party,
+            "command": type_of(type(record.data)),
+            "data": data,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def dead_letter(entry: Entry, reason: str, detail: str) -> DeadLetter:
+    """The dead letter of a record, with everything needed to look at it and to send it again."""
+
+    def text(value: bytes | None) -> str | None:
+        return None if value is None else base64.b64encode(value).decode()
+
+    return DeadLetter.model_validate(
+        {
+            "topic": "coupon.commands",
+            "partition": entry.partition,
+            "offset": entry.offset,
+            "reason": reason,
+            "detail": detail,
+            "key": text(entry.key),
+            "value": text(entry.value),
+            "headers": [(name, text(value) or "") for name, value in entry.headers],
+            "record_time": entry.time,
+            "command": None if entry.record is None else str(entry.record.id),
+            "writer": entry.writer,
+        }
+    )

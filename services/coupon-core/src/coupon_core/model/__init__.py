@@ -1,0 +1,1 @@
+"""The coupon model: what campaigns and coupons are. No I/O, no clock."""

@@ -1,0 +1,14 @@
+"""How an operation says no."""
+
+from __future__ import annotations
+
+from contracts.refusals import Refusal
+
+
+class Refused(Exception):
+    """A rule said no. Raised by operations before they changed anything but overdue coupons; caught in `decide`."""
+
+    def __init__(self, refusal: Refusal, coupon: int | None = None) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+        self.coupon = coupon

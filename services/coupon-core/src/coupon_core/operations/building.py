@@ -1,0 +1,81 @@
+"""The platform's building rules: what a campaign may be. The merchant's override wins field by field."""
+
+from __future__ import annotations
+
+from contracts.campaigns import AmountOff, PercentOff, Terms
+from contracts.commands import BuildingRules
+from contracts.fields import PLATFORM
+from contracts.refusals import BuildingRuleForbids
+from coupon_core.model.lane import Facts
+from coupon_core.model.refused import Refused
+from coupon_core.model.validity import bounds
+
+SECONDS_A_DAY = 86_400
+
+
+def check_building_rules(
+    facts: Facts, owner: str, terms: Terms, supply: str, quantity: int | None
+) -> dict[str, int]:
+    """Versions of the rules the campaign was checked against, by party.
+
+    Raises:
+        Refused: `building_rule_forbids`, naming the rule and the version of the rules it stands in.
+    """
+    platform_version, platform = facts.rules.get(PLATFORM, (0, BuildingRules()))
+    own_version, own = (
+        facts.rules.get(owner, (0, BuildingRules())) if owner != PLATFORM else (0, BuildingRules())
+    )
+    versions = {
+        party: version for party, version in ((PLATFORM, platform_version), (owner, own_version)) if version
+    }
+
+    def rule(name: str) -> tuple[object, int]:
+        value = getattr(own, name)
+        return (value, own_version) if value is not None else (getattr(platform, name), platform_version)
+
+    def forbid(name: str, version: int, detail: str) -> Refused:
+        return Refused(BuildingRuleForbids(rule=name, version=version, detail=detail))
+
+    kinds, version = rule("kinds")
+    if isinstance(kinds, tuple) and terms.discount.kind not in kinds:
+        raise forbid("kinds", version, f"{terms.discount.kind} is not one of {', '.join(kinds)}")
+    supplies, version = rule("supplies")
+    if isinstance(supplies, tuple) and supply not in supplies:
+        raise forbid("supplies", version, f"{supply} is not one of {', '.join(supplies)}")
+    greatest, version = rule("greatest_percent")
+    if (
+        isinstance(greatest, int)
+        and isinstance(terms.discount, PercentOff)
+        and terms.discount.basis_points > greatest
+    ):
+        raise forbid(
+            "greatest_percent", version, f"{terms.discount.basis_points} basis points are above {greatest}"
+        )
+    amounts, version = rule("greatest_amount")
+    if isinstance(amounts, dict) and isinstance(terms.discount, AmountOff):
+        most = amounts.get(terms.currency)
+        if most is not None and terms.discount.amount > most:
+            raise forbid(
+                "greatest_amount",
+                version,
+                f"{terms.discount.amount} is above {most} {terms.currency} minor units",
+            )
+    most_coupons, version = rule("greatest_quantity")
+    if isinstance(most_coupons, int) and (quantity is None or quantity > most_coupons):
+        raise forbid("greatest_quantity", version, f"the quantity must be named and at most {most_coupons}")
+    days, version = rule("longest_days")
+    if isinstance(days, int):
+        starts, ends = bounds(terms.validity)
+        if (ends - starts).total_seconds() > days * SECONDS_A_DAY:
+            raise forbid("longest_days", version, f"it would last longer than {days} days")
+    required, version = rule("required")
+    if isinstance(required, tuple):
+        given = {
+            "minimum_spend": terms.minimum_spend > 0,
+            "per_user_limit": terms.per_user_limit is not None,
+            "quantity": quantity is not None,
+        }
+        for name in required:
+            if not given[name]:
+                raise forbid("required", version, f"{name} is required")
+    return versions

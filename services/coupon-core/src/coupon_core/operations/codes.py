@@ -1,0 +1,94 @@
+"""Upload of a merchant's own codes, and export of generated ones nobody holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.commands import ExportCodes, UploadCodes
+from contracts.events import CodesExported, CodesUploaded
+from contracts.refusals import (
+    CampaignExhausted,
+    CampaignNotActive,
+    CampaignOver,
+    CodesNotExportable,
+    CodesNotUploadable,
+    CodeTaken,
+    CodeUnreadable,
+    Refusal,
+    RepeatedInRequest,
+)
+from coupon_core.codes.generated import normalise
+from coupon_core.model.campaign import LIVE_STATES
+from coupon_core.model.refused import Refused
+from coupon_core.operations.manage import note_exhausted
+from coupon_core.operations.serials import NumberTaker
+from coupon_core.work import Call, UploadedCode
+
+
+def upload(call: Call) -> dict[str, Any]:
+    """Add unique codes; each row has its own result. They are given out in the order they came."""
+    command: UploadCodes = call.command
+    campaign = call.own_campaign()
+    if campaign.supply != "uploaded":
+        raise Refused(CodesNotUploadable(supply=campaign.supply))
+    if campaign.state not in LIVE_STATES:
+        raise Refused(CampaignNotActive(state=campaign.state))
+    seen: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    accepted = 0
+    free = call.work.free_codes.setdefault(campaign.number, [])
+    for index, shown in enumerate(command.codes):
+        code = normalise(shown)
+        why_not: Refusal | None = None
+        if code is None:
+            why_not = CodeUnreadable()
+        elif code in seen:
+            why_not = RepeatedInRequest()
+        elif call.work.uploaded.get((campaign.number, code)) is not None:
+            why_not = CodeTaken()
+        if code is None or why_not is not None:
+            rows.append({"row": index, "refusal": call.refuse_row(index, why_not or CodeUnreadable())})
+            continue
+        seen.add(code)
+        campaign.last_number += 1
+        uploaded = UploadedCode(campaign.last_number, code, shown)
+        call.work.new_codes.append((campaign.number, uploaded))
+        call.work.uploaded[campaign.number, code] = uploaded
+        free.append(uploaded)
+        accepted += 1
+    campaign.available += accepted
+    campaign.changed = True
+    recorder = call.work.recorder(campaign)
+    recorder.campaign_event(
+        call.cause,
+        CodesUploaded(accepted=accepted, refused=len(rows), available=campaign.available),
+    )
+    return {"campaign": campaign.text, "accepted": accepted, "refused": len(rows), "rows": rows}
+
+
+def export(call: Call) -> dict[str, Any]:
+    """Take codes nobody holds out of the platform as bearer codes."""
+    command: ExportCodes = call.command
+    campaign = call.own_campaign()
+    if campaign.supply != "generated":
+        raise Refused(CodesNotExportable(supply=campaign.supply))
+    if call.now >= campaign.ends:
+        raise Refused(CampaignOver(ends=campaign.ends))
+    if campaign.state not in ("active", "paused", "exhausted"):
+        raise Refused(CampaignNotActive(state=campaign.state))
+    room = campaign.room() or 0
+    if room < command.count:
+        raise Refused(CampaignExhausted(quantity=campaign.quantity or 0))
+    taker = NumberTaker(call, campaign, command.count)
+    numbers = [taker.take()[0] for _ in range(command.count)]
+    first, last = numbers[0], numbers[-1]
+    campaign.exported += command.count
+    campaign.changed = True
+    call.work.exported.setdefault(campaign.number, []).append((first, last))
+    call.work.new_exports.append((campaign.number, first, last))
+    call.work.recorder(campaign).campaign_event(call.cause, CodesExported(first=first, last=last))
+    note_exhausted(call, campaign)
+    return {
+        "campaign": campaign.text,
+        "codes": [{"coupon": f"{campaign.text}.{number}"} for number in numbers],
+    }

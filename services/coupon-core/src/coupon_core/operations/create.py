@@ -1,0 +1,122 @@
+"""Generate and publish: how a campaign comes into being. Internal and external differ in the owner alone."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from babel.numbers import list_currencies
+
+from contracts.campaigns import AmountOff, PercentOff, SharedSupply
+from contracts.commands import GenerateCampaign, PublishCampaign
+from contracts.events import (
+    CampaignCreated,
+    CampaignGenerated,
+    CampaignGenerationStarted,
+    CampaignPublished,
+)
+from contracts.fields import PLATFORM
+from contracts.refusals import (
+    CampaignExists,
+    CampaignOver,
+    CodeUnreadable,
+    CurrencyUnknown,
+    DiscountKindUnsupported,
+    EndBeforeStart,
+    NotAllowed,
+    QuantityRequired,
+)
+from coupon_core.codes.generated import normalise
+from coupon_core.model.campaign import Campaign
+from coupon_core.model.refused import Refused
+from coupon_core.model.validity import bounds
+from coupon_core.operations.building import check_building_rules
+from coupon_core.work import Call
+
+
+@cache
+def _currencies() -> frozenset[str]:
+    return frozenset(list_currencies())
+
+
+def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign:
+    """A draft campaign in the view, with its first event; or a refusal."""
+    terms, supply, work = command.terms, command.supply, call.work
+    exists = work.campaigns.get(call.entry.campaign_id())
+    if exists is not None:
+        raise Refused(CampaignExists(campaign=exists.text))
+    if not isinstance(terms.discount, AmountOff | PercentOff):
+        raise Refused(DiscountKindUnsupported(kind=terms.discount.kind))
+    if terms.currency not in _currencies():
+        raise Refused(CurrencyUnknown(currency=terms.currency))
+    starts, ends = bounds(terms.validity)
+    if ends <= starts:
+        raise Refused(EndBeforeStart(starts=starts, ends=ends))
+    if ends <= call.now:
+        raise Refused(CampaignOver(ends=ends))
+    if supply.kind == "generated" and command.quantity is None:
+        raise Refused(QuantityRequired())
+    code = supply.code if isinstance(supply, SharedSupply) else None
+    code_normal = None if code is None else normalise(code)
+    if code is not None and code_normal is None:
+        raise Refused(CodeUnreadable())
+    versions = check_building_rules(call.lane.facts, call.party, terms, supply.kind, command.quantity)
+
+    campaign = Campaign(
+        number=call.lane.campaigns * work.partitions + call.lane.partition,
+        id=call.entry.campaign_id(),
+        partition=call.lane.partition,
+        owner=call.party,
+        origin="internal" if call.party == PLATFORM else "external",
+        state="draft",
+        terms=terms,
+        supply=supply.kind,
+        code=code,
+        code_normal=code_normal,
+        listed=terms.listed,
+        quantity=command.quantity,
+        starts=starts,
+        ends=ends,
+        created_at=call.now,
+        new=True,
+    )
+    call.lane.campaigns += 1
+    work.campaigns[campaign.id] = campaign
+    work.set_due(campaign, ends)
+    work.recorder(campaign).campaign_event(
+        call.cause,
+        CampaignCreated(
+            name=terms.name,
+            terms=terms.model_dump(mode="json"),
+            supply=supply.kind,
+            code=code,
+            quantity=command.quantity,
+            starts=starts,
+            ends=ends,
+            rules=versions,
+        ),
+    )
+    return campaign
+
+
+def generate(call: Call) -> dict[str, Any]:
+    """Bring a campaign and its codes into being."""
+    campaign = _create(call, call.command)
+    recorder = call.work.recorder(campaign)
+    campaign.state = "generating"
+    recorder.campaign_event(call.cause, CampaignGenerationStarted())
+    campaign.state = "active"
+    recorder.campaign_event(call.cause, CampaignGenerated(quantity=campaign.quantity))
+    return {"campaign": campaign.text, "state": campaign.state}
+
+
+def publish(call: Call) -> dict[str, Any]:
+    """Put a merchant's own campaign on the platform. The platform has nothing to publish: it generates."""
+    if call.party == PLATFORM:
+        raise Refused(
+            NotAllowed(actor=call.record.actor, operation="publish for the platform: generate instead")
+        )
+    campaign = _create(call, call.command)
+    campaign.state = "active"
+    call.work.recorder(campaign).campaign_event(call.cause, CampaignPublished(listed=campaign.listed))
+    return {"campaign": campaign.text, "state": campaign.state}

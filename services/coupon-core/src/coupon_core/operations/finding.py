@@ -1,0 +1,132 @@
+"""Which coupon a command means, and what is overdue on it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from contracts.commands import CouponReference
+from contracts.events import CouponReleased
+from contracts.refusals import CouponNotFound, NotThisUsersCoupon
+from coupon_core.codes.generated import normalise
+from coupon_core.model.campaign import EXPIRED, HELD, REDEEMED, RESERVED, Campaign, Coupon
+from coupon_core.model.recording import Cause, instant
+from coupon_core.model.refused import Refused
+from coupon_core.operations.serials import number_of_code
+from coupon_core.work import Call, UploadedCode, Work
+
+NO_ONE_YET = "bearer"
+
+
+class Bearer:
+    """A code that left the platform, or came with an upload, and that nobody holds yet."""
+
+    __slots__ = ("code", "number", "uploaded")
+
+    def __init__(self, number: int, code: str | None, uploaded: UploadedCode | None) -> None:
+        self.number = number
+        self.code = code
+        self.uploaded = uploaded
+
+
+def find(
+    call: Call, campaign: Campaign, reference: CouponReference, wanted: tuple[int, ...]
+) -> Coupon | Bearer:
+    """The coupon meant; where a user holds several of a shared code, one in a `wanted` state first.
+
+    Raises:
+        Refused: `coupon_not_found`; `not_this_users_coupon` where the reference names another user than the holder.
+    """
+    found = _find(call.work, campaign, reference, wanted)
+    if found is None:
+        raise Refused(CouponNotFound())
+    if isinstance(found, Coupon) and reference.user is not None and found.user not in (None, reference.user):
+        raise Refused(NotThisUsersCoupon(), found.number)
+    return found
+
+
+def _find(
+    work: Work, campaign: Campaign, reference: CouponReference, wanted: tuple[int, ...]
+) -> Coupon | Bearer | None:
+    number = campaign.number
+    if reference.number is not None:
+        return work.coupons.get((number, reference.number))
+    if reference.code is None:
+        return _of_user(work, number, reference.user, wanted)
+    code = normalise(reference.code)
+    if code is None:
+        return None
+    if campaign.supply == "shared":
+        return _of_user(work, number, reference.user, wanted) if code == campaign.code_normal else None
+    if campaign.supply == "generated":
+        generated = number_of_code(work, campaign, reference.code)
+        if generated is None:
+            return None
+        coupon = work.coupons.get((number, generated))
+        if coupon is not None:
+            return coupon
+        ranges = work.exported.get(number, [])
+        return (
+            Bearer(generated, None, None)
+            if any(first <= generated <= last for first, last in ranges)
+            else None
+        )
+    coupon = work.by_code.get((number, code))
+    if coupon is not None:
+        return coupon
+    uploaded = work.uploaded.get((number, code))
+    return (
+        Bearer(uploaded.position, uploaded.code, uploaded)
+        if uploaded is not None and not uploaded.taken
+        else None
+    )
+
+
+def _of_user(work: Work, campaign: int, user: str | None, wanted: tuple[int, ...]) -> Coupon | None:
+    if user is None:
+        return None
+    held = work.by_user.get((campaign, user), [])
+    for state in wanted:
+        for coupon in held:
+            if coupon.state == state:
+                return coupon
+    return held[-1] if held else None
+
+
+def settle(call: Call, campaign: Campaign, coupon: Coupon) -> None:
+    """Let happen first what is overdue on this coupon: the end of its time, or of its reservation."""
+    if coupon.state not in (HELD, RESERVED):
+        return
+    if call.now >= campaign.ends:
+        expire(call.work, call.cause, campaign, coupon, instant(campaign.ends))
+    elif coupon.state == RESERVED and coupon.due_at is not None and call.now >= coupon.due_at:
+        release(call.work, call.cause, campaign, coupon, "timed_out")
+
+
+def expire(work: Work, cause: Cause, campaign: Campaign, coupon: Coupon, due: str) -> None:
+    """held or reserved → expired."""
+    campaign.move(coupon, EXPIRED)
+    coupon.reserved_order = coupon.due_at = None
+    work.recorder(campaign).expired(cause, coupon.number, coupon.user, due)
+
+
+def release(work: Work, cause: Cause, campaign: Campaign, coupon: Coupon, why: str) -> None:
+    """reserved → held."""
+    order = coupon.reserved_order or ""
+    campaign.move(coupon, HELD)
+    coupon.reserved_order = coupon.due_at = None
+    work.recorder(campaign).coupon_event(
+        cause,
+        coupon.number,
+        CouponReleased(
+            coupon=coupon.number,
+            user=coupon.user,
+            order=order,
+            why="timed_out" if why == "timed_out" else "released",
+        ),
+    )
+
+
+def redeemed_at(work: Work, coupon: Coupon) -> datetime | None:
+    """When the coupon's latest redemption was, as far as it is in the view."""
+    rows = work.redemptions.get((coupon.campaign, coupon.number), [])
+    return rows[-1].at if rows and coupon.state == REDEEMED else None

@@ -1,0 +1,158 @@
+"""Issue and claim: a coupon comes into being in a user's hands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.commands import ClaimCoupon, IssueCoupons, IssueRow
+from contracts.refusals import (
+    CampaignExhausted,
+    CampaignNotActive,
+    CampaignNotFound,
+    CampaignOver,
+    CodeNotExpected,
+    CodeRequired,
+    CodeTaken,
+    CodeUnreadable,
+    NoCodeLeft,
+    PriceNotPaid,
+    Refusal,
+    RepeatedInRequest,
+    UserLimitReached,
+)
+from coupon_core.codes.generated import last_four, normalise
+from coupon_core.model.campaign import HELD, Campaign, Coupon
+from coupon_core.model.recording import instant
+from coupon_core.model.refused import Refused
+from coupon_core.operations.manage import note_exhausted
+from coupon_core.operations.serials import NumberTaker
+from coupon_core.work import Call
+
+
+def _issuable(call: Call) -> Campaign:
+    campaign = call.campaign()
+    if call.party != campaign.owner and call.party not in campaign.terms.senders:
+        raise Refused(CampaignNotFound())
+    if call.now >= campaign.ends:
+        raise Refused(CampaignOver(ends=campaign.ends))
+    if campaign.state == "exhausted":
+        raise Refused(CampaignExhausted(quantity=campaign.quantity or 0))
+    if campaign.state != "active":
+        raise Refused(CampaignNotActive(state=campaign.state))
+    return campaign
+
+
+class _Issuer:
+    """Issues coupon after coupon of one campaign for one command; what does not change is looked up once."""
+
+    def __init__(self, call: Call, campaign: Campaign, how: str, rows: int) -> None:
+        self.call, self.campaign, self.how = call, campaign, how
+        self.limit = campaign.terms.per_user_limit
+        self.recorder = call.work.recorder(campaign)
+        self.taker = NumberTaker(call, campaign, rows) if campaign.supply == "generated" else None
+        self.shared_last = last_four(campaign.code) if campaign.code is not None else ""
+
+    def issue(
+        self, user: str, given: str | None, order: str | None = None, paid: int | None = None
+    ) -> Coupon | Refusal:
+        """A new coupon, or why not. Changes nothing when it refuses."""
+        campaign, work, call = self.campaign, self.call.work, self.call
+        if campaign.quantity is not None and campaign.quantity - campaign.issued - campaign.exported <= 0:
+            return CampaignExhausted(quantity=campaign.quantity)
+        if self.limit is not None:
+            held = work.by_user.setdefault((campaign.number, user), [])
+            if len(held) >= self.limit:
+                return UserLimitReached(limit=self.limit, issued=len(held))
+        code: str | None = None
+        if self.taker is not None:
+            if given is not None:
+                return CodeNotExpected(supply=campaign.supply)
+            number, shown = self.taker.take()
+            last = shown[-4:]
+        elif campaign.supply == "shared":
+            if given is not None and normalise(given) != campaign.code_normal:
+                return CodeNotExpected(supply=campaign.supply)
+            campaign.last_number += 1
+            number, last = campaign.last_number, self.shared_last
+        elif campaign.supply == "uploaded":
+            if given is not None:
+                return CodeNotExpected(supply=campaign.supply)
+            free = work.free_codes.get(campaign.number)
+            if not free:
+                return NoCodeLeft()
+            uploaded = free.pop(0)
+            uploaded.taken = True
+            work.taken_codes.append((campaign.number, uploaded.position))
+            campaign.available -= 1
+            number, code, last = uploaded.position, uploaded.code, last_four(uploaded.code)
+        else:
+            if given is None:
+                return CodeRequired()
+            code = normalise(given)
+            if code is None:
+                return CodeUnreadable()
+            if work.by_code.get((campaign.number, code)) is not None:
+                return CodeTaken()
+            campaign.last_number += 1
+            number, last = campaign.last_number, last_four(code)
+        coupon = Coupon(campaign.number, number, user, HELD, 0, call.now, code)
+        campaign.add(HELD)
+        work.add_coupon(campaign, coupon)
+        self.recorder.issued(call.cause, number, user, last, self.how, order, paid)
+        return coupon
+
+
+def issue(call: Call) -> dict[str, Any]:
+    """One coupon to each user of the command; each row has its own result."""
+    command: IssueCoupons = call.command
+    campaign = _issuable(call)
+    issuer = _Issuer(call, campaign, "issue", len(command.rows))
+    users: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    refused = 0
+    for index, row in enumerate(command.rows):
+        if row.user in users:
+            result: Coupon | Refusal = RepeatedInRequest()
+        else:
+            users.add(row.user)
+            result = issuer.issue(row.user, row.code)
+        if isinstance(result, Coupon):
+            rows.append(_row(index, row, campaign, result))
+        else:
+            refused += 1
+            rows.append(
+                {"row": index, "user": row.user, "refusal": call.refuse_row(index, result, user=row.user)}
+            )
+    note_exhausted(call, campaign)
+    return {"campaign": campaign.text, "accepted": len(rows) - refused, "refused": refused, "rows": rows}
+
+
+def _row(index: int, row: IssueRow, campaign: Campaign, coupon: Coupon) -> dict[str, Any]:
+    answer: dict[str, Any] = {"row": index, "user": row.user, "coupon": f"{campaign.text}.{coupon.number}"}
+    if coupon.code is not None:
+        answer["code"] = coupon.code
+    return answer
+
+
+def claim(call: Call) -> dict[str, Any]:
+    """A user takes one; a priced offer needs the order and the price paid."""
+    command: ClaimCoupon = call.command
+    campaign = _issuable(call)
+    terms = campaign.terms
+    if terms.price > 0 and (command.order is None or command.paid is None or command.paid < terms.price):
+        raise Refused(PriceNotPaid(price=terms.price, currency=terms.currency))
+    result = _Issuer(call, campaign, "claim", 1).issue(
+        command.user, command.code, command.order, command.paid
+    )
+    if not isinstance(result, Coupon):
+        raise Refused(result)
+    note_exhausted(call, campaign)
+    answer: dict[str, Any] = {
+        "coupon": f"{campaign.text}.{result.number}",
+        "user": command.user,
+        "valid_from": instant(campaign.starts),
+        "valid_until": instant(campaign.ends),
+    }
+    if result.code is not None:
+        answer["code"] = result.code
+    return answer

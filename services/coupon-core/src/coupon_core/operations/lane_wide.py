@@ -1,0 +1,124 @@
+"""What concerns a whole lane: time, what is due, and the facts every lane must know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.answers import Reply
+from contracts.commands import AdvanceClock, RunDue, SetBuildingRules, SetMerchant, SetTool, Waiting
+from contracts.events import CampaignEnded
+from contracts.refusals import ClockIsRecorded, ClockMovesForward
+from coupon_core.model.campaign import LIVE_STATES
+from coupon_core.model.recording import instant
+from coupon_core.model.refused import Refused
+from coupon_core.operations.continuing import continue_lane
+from coupon_core.operations.finding import expire, release
+from coupon_core.work import DONE, RUNNING, Call, Outcome
+
+
+def advance_clock(call: Call) -> dict[str, Any] | None:
+    """Move told time forward; answered (None: not yet) when all that became due in the lane is done."""
+    command: AdvanceClock = call.command
+    if not call.work.told:
+        raise Refused(ClockIsRecorded())
+    lane = call.lane
+    if lane.clock is not None and command.to < lane.clock:
+        raise Refused(ClockMovesForward(now=lane.clock))
+    lane.clock = command.to
+    if lane.next_due is None or lane.next_due > command.to:
+        return {"partition": lane.partition, "now": instant(command.to)}
+    waiting = Waiting(
+        command=call.record.id, reply_to=call.record.replyto, reply_partition=call.record.replypartition
+    )
+    continue_lane(call, RunDue(partition=lane.partition, until=command.to, part=1, waiting=waiting))
+    return None
+
+
+def run_due(call: Call) -> dict[str, Any]:
+    """One slice of what is due: reservations whose time ran out, coupons whose campaign is over, its end."""
+    command: RunDue = call.command
+    due = call.work.due
+    happened = 0
+    if due is not None:
+        for campaign, coupons in due.parts:
+            over = call.now >= campaign.ends
+            ends = instant(campaign.ends)
+            for coupon in coupons:
+                if over:
+                    expire(call.work, call.cause, campaign, coupon, ends)
+                else:
+                    release(call.work, call.cause, campaign, coupon, "timed_out")
+            happened += len(coupons)
+            if over and coupons:
+                campaign.swept = coupons[-1].number
+                campaign.changed = True
+            if over and campaign.counts[1] == 0 and campaign.counts[2] == 0:
+                call.work.set_due(campaign, None)
+                if campaign.state in LIVE_STATES:
+                    campaign.state = "ended"
+                    call.work.recorder(campaign).campaign_event(call.cause, CampaignEnded(ends=campaign.ends))
+            elif not over:
+                call.work.set_due(campaign, _next_due(call, campaign.number, campaign.ends))
+        if due.more:
+            following = command.model_copy(update={"part": command.part + 1})
+            continue_lane(call, following)
+            return {"partition": command.partition, "happened": happened, "more": True}
+        call.lane.next_due = due.next_due
+    if command.waiting is not None:
+        _answer_waiting(call, command.waiting)
+    return {"partition": command.partition, "happened": happened, "more": False}
+
+
+def _next_due(call: Call, campaign: int, ends: Any) -> Any:
+    """The campaign's end, or an earlier end of a reservation still in force."""
+    due = call.work.reservations.get(campaign)
+    return ends if due is None else min(ends, due)
+
+
+def _answer_waiting(call: Call, waiting: Waiting) -> None:
+    result = {"partition": call.lane.partition, "now": instant(call.now)}
+    first = call.work.outcomes.get(waiting.command)
+    if first is not None and first.status == RUNNING:
+        done = Outcome(waiting.command, None, first.hash, DONE, first.at, result)
+        call.work.outcomes[waiting.command] = done
+        call.work.new_outcomes.append(done)
+    if waiting.reply_to is not None:
+        reply = Reply(command=waiting.command, status="done", result=result, as_of=call.now)
+        call.work.replies.append((waiting.reply_to, waiting.reply_partition, reply))
+
+
+def set_building_rules(call: Call) -> dict[str, Any]:
+    """Rules of the platform or one merchant; an older version than the one known changes nothing."""
+    command: SetBuildingRules = call.command
+    known = call.lane.facts.rules.get(command.party)
+    if known is None or known[0] < command.version:
+        call.lane.facts.rules[command.party] = (command.version, command.rules)
+        call.work.changed_facts.append(
+            (command.partition, "rules", command.party, command.version, command.rules.model_dump_json())
+        )
+    return {"partition": command.partition, "version": call.lane.facts.rules[command.party][0]}
+
+
+def set_merchant(call: Call) -> dict[str, Any]:
+    """A merchant's state, as every lane must know it."""
+    command: SetMerchant = call.command
+    merchant = str(command.merchant)
+    known = call.lane.facts.merchants.get(merchant)
+    if known is None or known[0] < command.version:
+        call.lane.facts.merchants[merchant] = (command.version, command.state)
+        call.work.changed_facts.append(
+            (command.partition, "merchant", merchant, command.version, command.state)
+        )
+    return {"partition": command.partition, "version": call.lane.facts.merchants[merchant][0]}
+
+
+def set_tool(call: Call) -> dict[str, Any]:
+    """A Kafka tool's rights and the one topic it is answered on."""
+    command: SetTool = call.command
+    known = call.lane.facts.tools.get(command.tool)
+    if known is None or known.version < command.version:
+        call.lane.facts.tools[command.tool] = command
+        call.work.changed_facts.append(
+            (command.partition, "tool", command.tool, command.version, command.model_dump_json())
+        )
+    return {"partition": command.partition, "version": call.lane.facts.tools[command.tool].version}

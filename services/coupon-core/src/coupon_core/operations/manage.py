@@ -1,0 +1,111 @@
+"""Pause, resume, stop, unpublish, change the quantity: a campaign's own life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.commands import ChangeQuantity, PauseCampaign, StopCampaign, VoidCampaign
+from contracts.events import (
+    CampaignExhausted,
+    CampaignPaused,
+    CampaignQuantityChanged,
+    CampaignReplenished,
+    CampaignResumed,
+    CampaignStopped,
+    CampaignUnpublished,
+)
+from contracts.refusals import CampaignStateForbids, QuantityBelowIssued
+from coupon_core.model.campaign import LIVE_STATES, Campaign
+from coupon_core.model.refused import Refused
+from coupon_core.operations.continuing import continue_campaign
+from coupon_core.work import Call
+
+
+def _forbid(campaign: Campaign, operation: str) -> Refused:
+    return Refused(CampaignStateForbids(state=campaign.state, operation=operation))
+
+
+def _answer(campaign: Campaign) -> dict[str, Any]:
+    return {"campaign": campaign.text, "state": campaign.state}
+
+
+def note_exhausted(call: Call, campaign: Campaign) -> None:
+    """active → exhausted when nothing is left to give, exhausted → active when there is again."""
+    room = campaign.room()
+    if campaign.state == "active" and room is not None and room <= 0:
+        campaign.state = "exhausted"
+        campaign.changed = True
+        call.work.recorder(campaign).campaign_event(
+            call.cause, CampaignExhausted(quantity=campaign.quantity or 0)
+        )
+    elif campaign.state == "exhausted" and (room is None or room > 0):
+        campaign.state = "active"
+        campaign.changed = True
+        call.work.recorder(campaign).campaign_event(
+            call.cause, CampaignReplenished(quantity=campaign.quantity)
+        )
+
+
+def pause(call: Call) -> dict[str, Any]:
+    """active (or exhausted) → paused: neither issuing nor redeeming until resumed."""
+    command: PauseCampaign = call.command
+    campaign = call.own_campaign()
+    if campaign.state not in ("active", "exhausted"):
+        raise _forbid(campaign, "paused")
+    campaign.state = "paused"
+    campaign.changed = True
+    call.work.recorder(campaign).campaign_event(call.cause, CampaignPaused(reason=command.reason))
+    return _answer(campaign)
+
+
+def resume(call: Call) -> dict[str, Any]:
+    """paused → active, or exhausted when nothing is left."""
+    campaign = call.own_campaign()
+    if campaign.state != "paused":
+        raise _forbid(campaign, "resumed")
+    room = campaign.room()
+    campaign.state = "exhausted" if room is not None and room <= 0 else "active"
+    campaign.changed = True
+    call.work.recorder(campaign).campaign_event(call.cause, CampaignResumed(state=campaign.state))
+    return _answer(campaign)
+
+
+def unpublish(call: Call) -> dict[str, Any]:
+    """Out of the catalogue; what is held stays usable. A second time changes nothing."""
+    campaign = call.own_campaign()
+    if campaign.listed:
+        campaign.listed = False
+        campaign.changed = True
+        call.work.recorder(campaign).campaign_event(call.cause, CampaignUnpublished())
+    return _answer(campaign)
+
+
+def change_quantity(call: Call) -> dict[str, Any]:
+    """Raise or lower the quantity, never below what is issued or exported."""
+    command: ChangeQuantity = call.command
+    campaign = call.own_campaign()
+    if campaign.state not in LIVE_STATES:
+        raise _forbid(campaign, "given another quantity")
+    committed = campaign.issued + campaign.exported
+    if command.quantity < committed:
+        raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
+    before, campaign.quantity = campaign.quantity, command.quantity
+    campaign.changed = True
+    call.work.recorder(campaign).campaign_event(
+        call.cause, CampaignQuantityChanged(before=before, after=command.quantity)
+    )
+    note_exhausted(call, campaign)
+    return _answer(campaign) | {"quantity": campaign.quantity}
+
+
+def stop(call: Call) -> dict[str, Any]:
+    """End a campaign for good; coupons still held or reserved are voided in slices that follow."""
+    command: StopCampaign = call.command
+    campaign = call.own_campaign()
+    if campaign.state not in (*LIVE_STATES, "draft"):
+        raise _forbid(campaign, "stopped")
+    campaign.state = "stopped"
+    call.work.set_due(campaign, None)
+    call.work.recorder(campaign).campaign_event(call.cause, CampaignStopped(reason=command.reason))
+    continue_campaign(call, campaign, VoidCampaign(reason=command.reason), 1)
+    return _answer(campaign)

@@ -1,0 +1,85 @@
+"""Void: take coupons out of life, with reason and actor; one by one, or a whole campaign in slices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.commands import VoidCampaign, VoidCoupons
+from contracts.events import CouponVoided
+from contracts.refusals import (
+    CouponAlreadyRedeemed,
+    CouponBurned,
+    CouponExpired,
+    Refusal,
+    SlicePassed,
+)
+from contracts.refusals import (
+    CouponVoided as VoidedAlready,
+)
+from coupon_core.model.campaign import BURNED, EXPIRED, HELD, REDEEMED, RESERVED, VOIDED, Campaign, Coupon
+from coupon_core.model.refused import Refused
+from coupon_core.operations.continuing import continue_campaign
+from coupon_core.operations.finding import Bearer, find, settle
+from coupon_core.operations.redeem import take_bearer
+from coupon_core.work import Call
+
+
+def _void(call: Call, campaign: Campaign, coupon: Coupon, reason: str) -> None:
+    campaign.move(coupon, VOIDED)
+    coupon.reserved_order = coupon.due_at = None
+    call.work.recorder(campaign).coupon_event(
+        call.cause, coupon.number, CouponVoided(coupon=coupon.number, user=coupon.user, reason=reason)
+    )
+
+
+def _why_not(campaign: Campaign, coupon: Coupon) -> Refusal | None:
+    coupon_id = f"{campaign.text}.{coupon.number}"
+    return {
+        REDEEMED: CouponAlreadyRedeemed(coupon=coupon_id),
+        BURNED: CouponBurned(coupon=coupon_id),
+        EXPIRED: CouponExpired(coupon=coupon_id, expired_at=campaign.ends),
+        VOIDED: VoidedAlready(coupon=coupon_id),
+    }.get(coupon.state)
+
+
+def void(call: Call) -> dict[str, Any]:
+    """Void the coupons named; each row has its own result."""
+    command: VoidCoupons = call.command
+    campaign = call.own_campaign()
+    rows: list[dict[str, Any]] = []
+    refused = 0
+    for index, reference in enumerate(command.coupons):
+        try:
+            found = find(call, campaign, reference, (HELD, RESERVED, REDEEMED))
+            if isinstance(found, Bearer):
+                found = take_bearer(call, campaign, found, None)
+            settle(call, campaign, found)
+            why_not = _why_not(campaign, found)
+            if why_not is not None:
+                raise Refused(why_not, found.number)
+        except Refused as no:
+            refused += 1
+            refusal = call.refuse_row(index, no.refusal, user=reference.user, coupon=no.coupon)
+            rows.append({"row": index, "refusal": refusal})
+            continue
+        _void(call, campaign, found, command.reason)
+        rows.append({"row": index, "coupon": f"{campaign.text}.{found.number}"})
+    return {"campaign": campaign.text, "accepted": len(rows) - refused, "refused": refused, "rows": rows}
+
+
+def void_campaign(call: Call) -> dict[str, Any]:
+    """Void the next slice of what is held or reserved, in order of number; goes on as a continuation."""
+    command: VoidCampaign = call.command
+    campaign = call.own_campaign()
+    due = call.work.due
+    if due is None:
+        raise Refused(SlicePassed())
+    coupons = due.parts[0][1] if due.parts else []
+    for coupon in coupons:
+        settle(call, campaign, coupon)
+        if coupon.state in (HELD, RESERVED):
+            _void(call, campaign, coupon, command.reason)
+    if due.more:
+        last = coupons[-1].number
+        continue_campaign(call, campaign, VoidCampaign(reason=command.reason, after=last), last)
+    return {"campaign": campaign.text, "accepted": len(coupons), "more": due.more}

@@ -1,0 +1,130 @@
+"""Codes: uploaded ones, blocks of serials of generated ones, exported ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from coupon_core.work import UploadedCode
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+UPLOADED = """
+SELECT u.campaign, u.position, u.code, u.shown, u.taken
+FROM unnest($1::bigint[], $2::text[]) AS wanted(campaign, code)
+JOIN uploaded_code u ON u.code = wanted.code AND u.campaign = wanted.campaign
+"""
+
+
+async def uploaded_codes(
+    connection: Connection, pairs: Sequence[tuple[int, str]]
+) -> list[tuple[int, UploadedCode]]:
+    """Those of the codes that were uploaded, by (campaign number, normal code)."""
+    rows = await connection.fetch(UPLOADED, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return [(row[0], UploadedCode(row[1], row[2], row[3], row[4])) for row in rows]
+
+
+FREE = """
+SELECT u.campaign, u.position, u.code, u.shown, u.taken
+FROM unnest($1::bigint[], $2::bigint[]) AS wanted(campaign, most)
+CROSS JOIN LATERAL (
+    SELECT * FROM uploaded_code WHERE campaign = wanted.campaign AND NOT taken ORDER BY position LIMIT wanted.most
+) u
+"""
+
+
+async def free_codes(
+    connection: Connection, wanted: Sequence[tuple[int, int]]
+) -> list[tuple[int, UploadedCode]]:
+    """The next codes not given out, by (campaign number, at most so many), in the order they came."""
+    rows = await connection.fetch(FREE, [pair[0] for pair in wanted], [pair[1] for pair in wanted])
+    found = [(row[0], UploadedCode(row[1], row[2], row[3], row[4])) for row in rows]
+    found.sort(key=lambda pair: (pair[0], pair[1].position))
+    return found
+
+
+INSERT_CODES = """
+INSERT INTO uploaded_code (campaign, position, code, shown, taken)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bool[])
+"""
+TAKE_CODES = """
+UPDATE uploaded_code SET taken = true FROM unnest($1::bigint[], $2::bigint[]) AS used(campaign, position)
+WHERE uploaded_code.campaign = used.campaign AND uploaded_code.position = used.position
+"""
+
+
+async def write_uploaded(
+    connection: Connection, new: Sequence[tuple[int, UploadedCode]], taken: Sequence[tuple[int, int]]
+) -> None:
+    """Store new codes as they stand now, and mark stored ones as given out."""
+    if new:
+        await connection.execute(
+            INSERT_CODES,
+            [campaign for campaign, _ in new],
+            [code.position for _, code in new],
+            [code.code for _, code in new],
+            [code.shown for _, code in new],
+            [code.taken for _, code in new],
+        )
+    if taken:
+        await connection.execute(TAKE_CODES, [pair[0] for pair in taken], [pair[1] for pair in taken])
+
+
+BLOCKS = """
+SELECT b.block, b.campaign, b.idx, b.version
+FROM unnest($1::bigint[]) AS wanted(block) JOIN code_block b ON b.block = wanted.block
+"""
+BLOCKS_AT = """
+SELECT b.block, b.campaign, b.idx, b.version FROM unnest($1::bigint[], $2::bigint[]) AS wanted(campaign, idx)
+JOIN code_block b ON b.campaign = wanted.campaign AND b.idx = wanted.idx
+"""
+
+
+async def blocks_by_number(connection: Connection, blocks: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """(block, campaign number, index, key version) of those that are taken."""
+    return [tuple(row) for row in await connection.fetch(BLOCKS, blocks)]
+
+
+async def blocks_at(
+    connection: Connection, pairs: Sequence[tuple[int, int]]
+) -> list[tuple[int, int, int, int]]:
+    """The same by (campaign number, index in the campaign)."""
+    rows = await connection.fetch(BLOCKS_AT, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return [tuple(row) for row in rows]
+
+
+INSERT_BLOCKS = """
+INSERT INTO code_block (block, campaign, idx, version)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[])
+"""
+
+
+async def write_blocks(connection: Connection, blocks: Sequence[tuple[int, int, int, int]]) -> None:
+    """Store blocks taken; a block taken twice violates the key."""
+    await connection.execute(INSERT_BLOCKS, *[list(column) for column in zip(*blocks, strict=True)])
+
+
+RANGES = """
+SELECT e.campaign, e.first, e.last FROM unnest($1::bigint[], $2::bigint[]) AS wanted(campaign, number)
+CROSS JOIN LATERAL (
+    SELECT * FROM exported_range WHERE campaign = wanted.campaign AND first <= wanted.number
+    ORDER BY first DESC LIMIT 1
+) e WHERE e.last >= wanted.number
+"""
+
+
+async def ranges_with(connection: Connection, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Exported ranges that hold these (campaign number, coupon number)."""
+    rows = await connection.fetch(RANGES, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return [tuple(row) for row in rows]
+
+
+INSERT_RANGES = """
+INSERT INTO exported_range (campaign, first, last) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
+"""
+
+
+async def write_ranges(connection: Connection, ranges: Sequence[tuple[int, int, int]]) -> None:
+    """Store exported ranges (campaign number, first, last)."""
+    await connection.execute(INSERT_RANGES, *[list(column) for column in zip(*ranges, strict=True)])

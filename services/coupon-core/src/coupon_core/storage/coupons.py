@@ -1,0 +1,213 @@
+"""Coupons and redemptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from coupon_core.model.campaign import Coupon
+from coupon_core.work import Redemption
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+COLUMNS = (
+    "k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at"
+)
+
+
+def _coupons(rows: Sequence[asyncpg.Record]) -> list[Coupon]:
+    return [Coupon(*row) for row in rows]
+
+
+BY_USER = f"""
+SELECT {COLUMNS} FROM unnest($1::bigint[], $2::text[]) AS wanted(campaign, user_id)
+JOIN coupon k ON k.user_id = wanted.user_id AND k.campaign = wanted.campaign ORDER BY k.campaign, k.number
+"""
+
+
+async def coupons_of_users(connection: Connection, pairs: Sequence[tuple[int, str]]) -> list[Coupon]:
+    """All coupons these users hold or held in these campaigns, by (campaign number, user)."""
+    return _coupons(await connection.fetch(BY_USER, [pair[0] for pair in pairs], [pair[1] for pair in pairs]))
+
+
+BY_NUMBER = f"""
+SELECT {COLUMNS} FROM unnest($1::bigint[], $2::bigint[]) AS wanted(campaign, number)
+JOIN coupon k ON k.campaign = wanted.campaign AND k.number = wanted.number
+"""
+
+
+async def coupons_by_number(connection: Connection, pairs: Sequence[tuple[int, int]]) -> list[Coupon]:
+    """Coupons by (campaign number, coupon number)."""
+    return _coupons(
+        await connection.fetch(BY_NUMBER, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    )
+
+
+BY_CODE = f"""
+SELECT {COLUMNS} FROM unnest($1::bigint[], $2::text[]) AS wanted(campaign, code)
+JOIN coupon k ON k.code = wanted.code AND k.campaign = wanted.campaign
+"""
+
+
+async def coupons_by_code(connection: Connection, pairs: Sequence[tuple[int, str]]) -> list[Coupon]:
+    """Coupons of uploaded and given supplies by (campaign number, normal code)."""
+    return _coupons(await connection.fetch(BY_CODE, [pair[0] for pair in pairs], [pair[1] for pair in pairs]))
+
+
+OPEN_AFTER = f"""
+SELECT {COLUMNS} FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS wanted(campaign, after, most)
+CROSS JOIN LATERAL (
+    SELECT * FROM coupon WHERE campaign = wanted.campaign AND number > wanted.after AND state IN (1, 2)
+    ORDER BY number LIMIT wanted.most
+) k
+"""
+
+
+async def open_coupons_after(connection: Connection, wanted: Sequence[tuple[int, int, int]]) -> list[Coupon]:
+    """Held and reserved coupons by (campaign number, after this coupon number, at most so many), by number."""
+    columns = [list(column) for column in zip(*wanted, strict=True)]
+    coupons = _coupons(await connection.fetch(OPEN_AFTER, *columns))
+    coupons.sort(key=lambda coupon: (coupon.campaign, coupon.number))
+    return coupons
+
+
+RESERVATIONS_OVER = f"""
+SELECT {COLUMNS} FROM unnest($1::bigint[]) AS wanted(campaign)
+JOIN coupon k ON k.campaign = wanted.campaign AND k.due_at <= $2 AND k.due_at IS NOT NULL
+ORDER BY k.due_at, k.campaign, k.number LIMIT $3
+"""
+
+
+async def reservations_over(
+    connection: Connection, campaigns: Sequence[int], now: datetime, limit: int
+) -> list[Coupon]:
+    """Coupons whose reservation has run out, earliest first."""
+    return _coupons(await connection.fetch(RESERVATIONS_OVER, campaigns, now, limit))
+
+
+NEXT_RESERVATION = """
+SELECT k.campaign, min(k.due_at) AS due FROM unnest($1::bigint[]) AS wanted(campaign)
+JOIN coupon k ON k.campaign = wanted.campaign AND k.due_at > $2 AND k.due_at IS NOT NULL GROUP BY k.campaign
+"""
+
+
+async def next_reservations(
+    connection: Connection, campaigns: Sequence[int], now: datetime
+) -> dict[int, datetime]:
+    """By campaign, when its next reservation still in force runs out."""
+    return {row["campaign"]: row["due"] for row in await connection.fetch(NEXT_RESERVATION, campaigns, now)}
+
+
+COPY_COLUMNS = (
+    "campaign", "number", "user_id", "state", "redemptions", "issued_at", "code", "reserved_order", "due_at",
+)  # fmt: skip
+UPDATE = """
+UPDATE coupon SET state = new.state, redemptions = new.redemptions, reserved_order = new.reserved_order,
+    due_at = new.due_at
+FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::text[], $6::timestamptz[])
+  AS new(campaign, number, state, redemptions, reserved_order, due_at)
+WHERE coupon.campaign = new.campaign AND coupon.number = new.number
+"""
+MOVE = """
+UPDATE coupon SET state = new.state
+FROM unnest($1::bigint[], $2::bigint[], $3::smallint[]) AS new(campaign, number, state)
+WHERE coupon.campaign = new.campaign AND coupon.number = new.number
+"""
+
+
+async def write_coupons(connection: Connection, coupons: Sequence[Coupon]) -> None:
+    """Write new and changed coupons back and mark them clean.
+
+    Raises:
+        RuntimeError: another number of rows was written than there are coupons (a broken invariant).
+    """
+    new = [k for k in coupons if k.new]
+    changed = [k for k in coupons if k.changed and not k.new]
+    if new:
+        await connection.copy_records_to_table(
+            "coupon",
+            columns=COPY_COLUMNS,
+            records=[
+                (
+                    k.campaign,
+                    k.number,
+                    k.user,
+                    k.state,
+                    k.redemptions,
+                    k.issued_at,
+                    k.code,
+                    k.reserved_order,
+                    k.due_at,
+                )
+                for k in new
+            ],
+        )
+    if changed:
+        keys = [k.campaign for k in changed], [k.number for k in changed], [k.state for k in changed]
+        if all(
+            k.state == 6 for k in changed
+        ):  # expiry comes by the hundred thousand and changes the state alone
+            status = await connection.execute(MOVE, *keys)
+        else:
+            status = await connection.execute(
+                UPDATE,
+                *keys,
+                [k.redemptions for k in changed],
+                [k.reserved_order for k in changed],
+                [k.due_at for k in changed],
+            )
+        if status != f"UPDATE {len(changed)}":
+            raise RuntimeError(f"{status} for {len(changed)} coupons: the ledger is not what was loaded")
+    for coupon in (*new, *changed):
+        coupon.new = coupon.changed = False
+
+
+REDEMPTIONS = """
+SELECT r.campaign, r.coupon, r.number, r.order_id, r.amount, r.discount, r.party, r.actor, r.at, r.command,
+    r.returned_at, r.return_reason
+FROM unnest($1::bigint[], $2::bigint[]) AS wanted(campaign, coupon)
+JOIN redemption r ON r.campaign = wanted.campaign AND r.coupon = wanted.coupon
+ORDER BY r.campaign, r.coupon, r.number
+"""
+
+
+async def redemptions_of(connection: Connection, pairs: Sequence[tuple[int, int]]) -> list[Redemption]:
+    """All redemptions of these coupons, by (campaign number, coupon number)."""
+    rows = await connection.fetch(REDEMPTIONS, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return [Redemption(*row) for row in rows]
+
+
+INSERT_REDEMPTIONS = """
+INSERT INTO redemption (campaign, coupon, number, order_id, amount, discount, party, actor, at, command,
+    returned_at, return_reason)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
+    $8::text[], $9::timestamptz[], $10::uuid[], $11::timestamptz[], $12::text[])
+"""
+UPDATE_REDEMPTIONS = """
+UPDATE redemption SET returned_at = new.at, return_reason = new.reason
+FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::timestamptz[], $5::text[])
+  AS new(campaign, coupon, number, at, reason)
+WHERE redemption.campaign = new.campaign AND redemption.coupon = new.coupon AND redemption.number = new.number
+"""
+
+
+async def write_redemptions(connection: Connection, redemptions: Sequence[Redemption]) -> None:
+    """Write new redemptions and those returned, and mark them clean. A redemption's key is unique for ever."""
+    new = [r for r in redemptions if r.new]
+    changed = [r for r in redemptions if r.changed and not r.new]
+    if new:
+        rows = [
+            (r.campaign, r.coupon, r.number, r.order, r.amount, r.discount, r.party, r.actor, r.at, r.command,
+             r.returned_at, r.return_reason)
+            for r in new
+        ]  # fmt: skip
+        await connection.execute(INSERT_REDEMPTIONS, *[list(column) for column in zip(*rows, strict=True)])
+    if changed:
+        returned = [(r.campaign, r.coupon, r.number, r.returned_at, r.return_reason) for r in changed]
+        await connection.execute(
+            UPDATE_REDEMPTIONS, *[list(column) for column in zip(*returned, strict=True)]
+        )
+    for redemption in (*new, *changed):
+        redemption.new = redemption.changed = False

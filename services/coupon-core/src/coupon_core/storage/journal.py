@@ -1,0 +1,87 @@
+"""The journal: everything core sends is a row here first. Kept; never deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import cramjam
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+EVENTS, REFUSALS, COMMANDS, DEAD_LETTERS = 1, 2, 3, 4
+_LEVEL = 1
+
+
+@dataclass(slots=True)
+class JournalRow:
+    """What one batch sends of one kind for one campaign: `lines` of JSON, one record each."""
+
+    partition: int
+    lane_seq: int
+    kind: int
+    campaign: UUID | None
+    first_seq: int | None
+    at: datetime | None
+    lines: list[str]
+
+
+def packed(lines: Sequence[str]) -> bytes:
+    """The body of a row: zstd of lines joined by newlines (JSON holds none)."""
+    return bytes(cramjam.zstd.compress("\n".join(lines).encode(), level=_LEVEL))
+
+
+def unpacked(body: bytes) -> list[str]:
+    """The lines of a body."""
+    return bytes(cramjam.zstd.decompress(body)).decode().split("\n")
+
+
+INSERT = """
+INSERT INTO journal (partition, lane_seq, kind, campaign, first_seq, count, at, body)
+SELECT * FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::uuid[], $5::bigint[], $6::int[],
+    $7::timestamptz[], $8::bytea[])
+"""
+
+
+async def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
+    """Append rows; a lane's sequence number taken twice violates the key."""
+    await connection.execute(
+        INSERT,
+        [row.partition for row in rows],
+        [row.lane_seq for row in rows],
+        [row.kind for row in rows],
+        [row.campaign for row in rows],
+        [row.first_seq for row in rows],
+        [len(row.lines) for row in rows],
+        [row.at for row in rows],
+        [packed(row.lines) for row in rows],
+    )
+
+
+AFTER = """
+SELECT partition, lane_seq, kind, campaign, first_seq, at, body FROM journal
+WHERE partition = $1 AND lane_seq > $2 ORDER BY lane_seq LIMIT $3
+"""
+
+
+async def rows_after(connection: Connection, partition: int, lane_seq: int, limit: int) -> list[JournalRow]:
+    """The next rows of a lane, in order."""
+    rows = await connection.fetch(AFTER, partition, lane_seq, limit)
+    return [JournalRow(r[0], r[1], r[2], r[3], r[4], r[5], unpacked(r[6])) for r in rows]
+
+
+OF_CAMPAIGN = """
+SELECT partition, lane_seq, kind, campaign, first_seq, at, body FROM journal
+WHERE campaign = $1 AND kind = 1 AND first_seq + count > $2 ORDER BY first_seq LIMIT $3
+"""
+
+
+async def rows_of_campaign(
+    connection: Connection, campaign: UUID, after_seq: int, limit: int
+) -> list[JournalRow]:
+    """Event rows of a campaign that hold sequence numbers above `after_seq`, in order."""
+    rows = await connection.fetch(OF_CAMPAIGN, campaign, after_seq + 1, limit)
+    return [JournalRow(r[0], r[1], r[2], r[3], r[4], r[5], unpacked(r[6])) for r in rows]

@@ -1,0 +1,160 @@
+"""Lanes and what they were told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from contracts.commands import BuildingRules, SetTool
+from coupon_core.model.lane import Facts
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A lane's row."""
+
+    partition: int
+    epoch: int
+    position: int
+    clock: datetime | None
+    lane_seq: int
+    emitted_lane_seq: int
+    campaigns: int
+    blocks: int
+
+
+TAKE_OVER = """
+INSERT INTO lane (partition, epoch) VALUES ($1, 1)
+ON CONFLICT (partition) DO UPDATE SET epoch = lane.epoch + 1
+RETURNING partition, epoch, position, clock, lane_seq, emitted_lane_seq, campaigns, blocks
+"""
+
+
+async def take_over(connection: Connection, partition: int) -> LaneRow:
+    """Raise the lane's epoch and return its row; waits for an open transaction of the old owner."""
+    row = await connection.fetchrow(TAKE_OVER, partition)
+    if row is None:
+        raise RuntimeError("take over returned no row")
+    return LaneRow(**dict(row))
+
+
+FENCE = """
+UPDATE lane SET position = new.position, emitted_lane_seq = greatest(lane.emitted_lane_seq, new.emitted)
+FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+  AS new(partition, epoch, held, position, emitted)
+WHERE lane.partition = new.partition AND lane.epoch = new.epoch AND lane.position = new.held
+RETURNING lane.partition
+"""
+
+
+async def move_fenced(
+    connection: Connection,
+    partitions: Sequence[int],
+    epochs: Sequence[int],
+    held: Sequence[int],
+    positions: Sequence[int],
+    emitted: Sequence[int],
+) -> set[int]:
+    """Move each lane's position if it still is ours and stands where we hold it; the partitions that moved."""
+    rows = await connection.fetch(FENCE, partitions, epochs, held, positions, emitted)
+    return {row["partition"] for row in rows}
+
+
+WRITE_STATE = """
+UPDATE lane SET clock = new.clock, lane_seq = new.lane_seq, campaigns = new.campaigns, blocks = new.blocks
+FROM unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[])
+  AS new(partition, clock, lane_seq, campaigns, blocks)
+WHERE lane.partition = new.partition
+"""
+
+
+async def write_state(
+    connection: Connection, rows: Sequence[tuple[int, datetime | None, int, int, int]]
+) -> None:
+    """Write (partition, clock, lane_seq, campaigns, blocks) of lanes fenced in this transaction."""
+    await connection.execute(WRITE_STATE, *_columns(rows, 5))
+
+
+MARK_EMITTED = """
+UPDATE lane SET emitted_lane_seq = $3 WHERE partition = $1 AND epoch = $2 AND emitted_lane_seq < $3
+"""
+
+
+async def mark_emitted(connection: Connection, partition: int, epoch: int, lane_seq: int) -> None:
+    """Remember that the journal is emitted up to here; nothing happens in another epoch."""
+    await connection.execute(MARK_EMITTED, partition, epoch, lane_seq)
+
+
+FACTS = "SELECT kind, key, version, data FROM lane_fact WHERE partition = $1"
+
+
+async def facts_of(connection: Connection, partition: int) -> Facts:
+    """All the lane was told."""
+    facts = Facts()
+    for row in await connection.fetch(FACTS, partition):
+        if row["kind"] == "rules":
+            facts.rules[row["key"]] = (row["version"], BuildingRules.model_validate_json(row["data"]))
+        elif row["kind"] == "merchant":
+            facts.merchants[row["key"]] = (row["version"], row["data"])
+        else:
+            facts.tools[row["key"]] = SetTool.model_validate_json(row["data"])
+    return facts
+
+
+WRITE_FACTS = """
+INSERT INTO lane_fact (partition, kind, key, version, data)
+SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+ON CONFLICT (partition, kind, key) DO UPDATE SET version = excluded.version, data = excluded.data
+WHERE lane_fact.version < excluded.version
+"""
+
+
+async def write_facts(connection: Connection, facts: Sequence[tuple[int, str, str, int, str]]) -> None:
+    """Store (partition, kind, key, version, data); an older version changes nothing."""
+    newest = {(partition, kind, key): (version, data) for partition, kind, key, version, data in facts}
+    rows = [(*key, *value) for key, value in newest.items()]
+    await connection.execute(WRITE_FACTS, *_columns(rows, 5))
+
+
+PLATFORM_ROW = """
+INSERT INTO platform (partitions, cluster_id, told) VALUES ($1, $2, $3) ON CONFLICT (one) DO NOTHING
+"""
+READ_PLATFORM = "SELECT partitions, cluster_id, told FROM platform"
+
+
+async def platform_identity(
+    connection: Connection, partitions: int, cluster_id: str, told: bool
+) -> tuple[int, str, bool]:
+    """(partitions, cluster id, told) of this database; the first process ever stores its own."""
+    await connection.execute(PLATFORM_ROW, partitions, cluster_id, told)
+    row = await connection.fetchrow(READ_PLATFORM)
+    if row is None:
+        raise RuntimeError("the platform row is gone")
+    return row["partitions"], row["cluster_id"], row["told"]
+
+
+NEXT_DUE = "SELECT min(next_due) FROM campaign WHERE partition = $1 AND next_due IS NOT NULL"
+
+
+async def next_due(connection: Connection, partition: int) -> datetime | None:
+    """Earliest due time of any campaign of the lane."""
+    found: datetime | None = await connection.fetchval(NEXT_DUE, partition)
+    return found
+
+
+NEXT_DUE_AFTER = "SELECT min(next_due) FROM campaign WHERE partition = $1 AND next_due > $2"
+
+
+async def next_due_after(connection: Connection, partition: int, now: datetime) -> datetime | None:
+    """Earliest due time of the lane's campaigns later than `now`."""
+    found: datetime | None = await connection.fetchval(NEXT_DUE_AFTER, partition, now)
+    return found
+
+
+def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

@@ -1,0 +1,79 @@
+"""Outcomes of commands, refusals and dead letters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from coupon_core.work import Outcome
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+LOAD = """
+SELECT o.command, o.campaign, o.hash, o.status, o.at, o.body
+FROM unnest($1::uuid[]) AS wanted(command) JOIN outcome o ON o.command = wanted.command
+"""
+
+
+async def outcomes_of(connection: Connection, commands: Sequence[UUID]) -> list[Outcome]:
+    """Outcomes of those commands that were decided before."""
+    return [
+        Outcome(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5]))
+        for row in await connection.fetch(LOAD, commands)
+    ]
+
+
+INSERT = """
+INSERT INTO outcome (command, campaign, hash, status, at, body)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::timestamptz[], $6::text[])
+ON CONFLICT (command) DO UPDATE
+SET campaign = excluded.campaign, hash = excluded.hash, status = excluded.status, at = excluded.at,
+    body = excluded.body
+"""
+
+
+async def write_outcomes(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Store outcomes; of one command the last counts (work that went on, a redrive, an id used after 35 days)."""
+    last = {outcome.command: outcome for outcome in outcomes}
+    rows = [
+        (o.command, o.campaign, o.hash, o.status, o.at, None if o.body is None else _text(o.body))
+        for o in last.values()
+    ]
+    await connection.execute(INSERT, *[list(column) for column in zip(*rows, strict=True)])
+
+
+def _text(body: object) -> str:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+INSERT_REFUSALS = """
+INSERT INTO refusal (command, row, at, campaign, party, code, user_id, order_id, coupon, body)
+SELECT * FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+    $8::text[], $9::bigint[], $10::text[])
+ON CONFLICT (command, row) DO UPDATE SET at = excluded.at, code = excluded.code, body = excluded.body
+"""
+RefusalRow = tuple[UUID, int, datetime, UUID | None, str, str, str | None, str | None, int | None, str]
+
+
+async def write_refusals(connection: Connection, rows: Sequence[RefusalRow]) -> None:
+    """Keep refusals, findable by user, order and command."""
+    last = {(row[0], row[1]): row for row in rows}
+    await connection.execute(INSERT_REFUSALS, *[list(column) for column in zip(*last.values(), strict=True)])
+
+
+INSERT_DEAD = """
+INSERT INTO dead_letter (partition, position, at, reason, command, body)
+SELECT * FROM unnest($1::int[], $2::bigint[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[])
+ON CONFLICT (partition, position) DO NOTHING
+"""
+
+
+async def write_dead_letters(
+    connection: Connection, rows: Sequence[tuple[int, int, datetime, str, UUID | None, str]]
+) -> None:
+    """Keep dead letters by (partition, position) of the dead record."""
+    await connection.execute(INSERT_DEAD, *[list(column) for column in zip(*rows, strict=True)])

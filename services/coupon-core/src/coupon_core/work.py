@@ -1,0 +1,222 @@
+"""The view of a batch: what was loaded, what was decided, what must be written. Changed by operations, in memory only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts.answers import Reply
+from contracts.commands import CommandRecord
+from contracts.refusals import CampaignNotFound, Refusal
+from coupon_core.codes.generated import GeneratedCodes
+from coupon_core.model.campaign import Campaign, Coupon
+from coupon_core.model.lane import LaneState
+from coupon_core.model.recording import Cause, Recorder
+from coupon_core.model.refused import Refused
+
+RUNNING, DONE, REFUSED, DEAD = 0, 1, 2, 3
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One record of `coupon.commands`, read but not yet decided. `dead` says why it cannot be."""
+
+    partition: int
+    offset: int
+    time: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    record: CommandRecord | None = None
+    writer: str | None = None
+    writer_version: int = 0
+    hash: int = 0
+    effects: int = 1
+    dead: tuple[str, str] | None = None
+    """Reason and detail."""
+    campaign: UUID | None = None
+
+    def campaign_id(self) -> UUID:
+        """The campaign the record is keyed by; only for records of campaigns."""
+        if self.campaign is None:
+            raise ValueError("this record is lane-wide")
+        return self.campaign
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a command. `body` is the result, or the refusal, as JSON-ready values."""
+
+    command: UUID
+    campaign: UUID | None
+    hash: int
+    status: int
+    at: datetime
+    body: dict[str, Any] | None
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class StoredRefusal:
+    """A refusal to be kept and told; `row` 0 where the command has no rows."""
+
+    entry: Entry
+    row: int
+    at: datetime
+    refusal: Refusal
+    user: str | None = None
+    order: str | None = None
+    coupon: int | None = None
+
+
+@dataclass(slots=True)
+class Redemption:
+    """One redemption row; `returned_at` set when it was undone."""
+
+    campaign: int
+    coupon: int
+    number: int
+    order: str | None
+    amount: int | None
+    discount: int | None
+    party: str
+    actor: str
+    at: datetime
+    command: UUID
+    returned_at: datetime | None = None
+    return_reason: str | None = None
+    new: bool = False
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class UploadedCode:
+    """A code of an uploaded supply; `position` becomes the coupon's number."""
+
+    position: int
+    code: str
+    shown: str
+    taken: bool = False
+
+
+@dataclass(slots=True)
+class DueRange:
+    """A slice of coupons in a stated order (campaign by due time, then number); `more` says another slice is needed."""
+
+    parts: list[tuple[Campaign, list[Coupon]]]
+    more: bool
+    next_due: datetime | None = None
+    """The lane's earliest due time after this slice's end, when there is no more."""
+
+
+@dataclass
+class Work:
+    """Everything one batch touches. Keys with a campaign use its number."""
+
+    lanes: dict[int, LaneState]
+    told: bool
+    partitions: int
+    codes: GeneratedCodes
+    campaigns: dict[UUID, Campaign] = field(default_factory=dict)
+    coupons: dict[tuple[int, int], Coupon] = field(default_factory=dict)
+    by_user: dict[tuple[int, str], list[Coupon]] = field(default_factory=dict)
+    loaded_users: set[tuple[int, str]] = field(default_factory=set)
+    """Keys of `by_user` that hold all there is; others hold only what this batch made."""
+    by_code: dict[tuple[int, str], Coupon | None] = field(default_factory=dict)
+    """Coupons by normal code for uploaded and given supplies; a None was looked for and is not there."""
+    uploaded: dict[tuple[int, str], UploadedCode | None] = field(default_factory=dict)
+    free_codes: dict[int, list[UploadedCode]] = field(default_factory=dict)
+    """Uploaded codes not given out, next first."""
+    blocks: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    """Block of serials → (campaign number, index, key version)."""
+    block_at: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    """(campaign number, index) → block, key version."""
+    exported: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """Exported ranges of coupon numbers."""
+    reservations: dict[int, datetime] = field(default_factory=dict)
+    """Campaign → the earliest end of a reservation still in force, loaded for the barrier being decided."""
+    redemptions: dict[tuple[int, int], list[Redemption]] = field(default_factory=dict)
+    outcomes: dict[UUID, Outcome] = field(default_factory=dict)
+    recorders: dict[UUID, Recorder] = field(default_factory=dict)
+    new_outcomes: list[Outcome] = field(default_factory=list)
+    refusals: list[StoredRefusal] = field(default_factory=list)
+    dead: list[tuple[Entry, str, str]] = field(default_factory=list)
+    replies: list[tuple[str, int | None, Reply]] = field(default_factory=list)
+    continuations: list[tuple[int, CommandRecord]] = field(default_factory=list)
+    new_codes: list[tuple[int, UploadedCode]] = field(default_factory=list)
+    taken_codes: list[tuple[int, int]] = field(default_factory=list)
+    new_blocks: list[tuple[int, int, int, int]] = field(default_factory=list)
+    new_exports: list[tuple[int, int, int]] = field(default_factory=list)
+    changed_facts: list[tuple[int, str, str, int, str]] = field(default_factory=list)
+    due: DueRange | None = None
+    """What the barrier being decided ranges over, loaded for it."""
+
+    def recorder(self, campaign: Campaign) -> Recorder:
+        """The campaign's recorder in this batch."""
+        found = self.recorders.get(campaign.id)
+        if found is None:
+            found = self.recorders[campaign.id] = Recorder(campaign)
+        return found
+
+    def add_coupon(self, campaign: Campaign, coupon: Coupon) -> None:
+        """Take a new coupon into the view; the campaign's counters are the caller's."""
+        coupon.new = True
+        self.coupons[campaign.number, coupon.number] = coupon
+        if coupon.user is not None:
+            self.by_user.setdefault((campaign.number, coupon.user), []).append(coupon)
+        if coupon.code is not None:
+            self.by_code[campaign.number, coupon.code] = coupon
+
+    def set_due(self, campaign: Campaign, due: datetime | None) -> None:
+        """Say when something is next due in a campaign; the lane's own earliest time follows."""
+        campaign.next_due = due
+        campaign.changed = True
+        lane = self.lanes[campaign.partition]
+        if due is not None and (lane.next_due is None or due < lane.next_due):
+            lane.next_due = due
+
+
+@dataclass(slots=True)
+class Call:
+    """One command being decided: what an operation is given."""
+
+    work: Work
+    entry: Entry
+    record: CommandRecord
+    command: Any
+    party: str
+    now: datetime
+    cause: Cause
+    lane: LaneState
+
+    def campaign(self) -> Campaign:
+        """The campaign the command names, for those who may know of it.
+
+        Raises:
+            Refused: there is none, or it is not this party's business.
+        """
+        found = self.work.campaigns.get(self.entry.campaign_id())
+        if found is None or not found.visible_to(self.party):
+            raise Refused(CampaignNotFound())
+        return found
+
+    def own_campaign(self) -> Campaign:
+        """The campaign the command names, for its owner only."""
+        found = self.campaign()
+        if found.owner != self.party:
+            raise Refused(CampaignNotFound())
+        return found
+
+    def refuse_row(
+        self,
+        row: int,
+        refusal: Refusal,
+        user: str | None = None,
+        order: str | None = None,
+        coupon: int | None = None,
+    ) -> dict[str, Any]:
+        """Keep the refusal of one row of a bulk command; returns it as it stands in the answer."""
+        self.work.refusals.append(StoredRefusal(self.entry, row, self.now, refusal, user, order, coupon))
+        return refusal.as_json()
