@@ -1,17 +1,19 @@
 """Records that follow from a change in a service's own tables: a row in the transaction, one sender after it.
 
 **Order.** Per key, records reach the topic in the order in which their transactions committed. For that
-`enqueue` takes a lock on the key (an advisory one, until the transaction ends) *before* the row takes its id: of
-two transactions that write under one key, the later gets its lock, and so its id, after the earlier committed.
-Different keys do not wait for each other. Unsent is what exists and is not marked; there is no watermark on a
-sequence, which loses rows that commit late (measured: 30 %), and none on transaction ids, which reorders rows.
+`enqueue` takes a lock on the key (an advisory one, until the transaction ends) *before* the row takes its id:
+of two transactions that write under one key, the later gets its lock, and so its id, after the earlier has
+committed. Different keys do not wait for each other. Unsent is what exists and is not marked; there is no
+watermark on a sequence, which loses rows that commit late (measured: 30 %), and none on transaction ids,
+which reorders rows.
 
 **Once or more.** A row is marked after the broker's acknowledgement: a sender that dies in between sends it
 again, the same bytes. Ids in the value are derived, so a reader can tell.
 
-**One sender.** Any number of processes may run a relay; a lease row says which one sends. Each change of hands
-raises its epoch, and a mark carries the epoch, so a sender that slept through the end of its lease marks
-nothing and stops. What it had in hand it may send once more: repeats, never a first occurrence out of order.
+**One sender.** Any number of processes may run a relay; a lease row says which one sends. Each change of
+hands raises its epoch, and a mark carries the epoch, so a sender that slept through the end of its lease
+marks nothing and stops. What it had in hand it may send once more: repeats, never a first occurrence out of
+order.
 """
 
 from __future__ import annotations

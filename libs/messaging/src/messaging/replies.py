@@ -1,6 +1,7 @@
 """Answers to commands: one partition of `coupon.replies`, read without a group by the process they are for.
 
-Best effort: a reply can be lost (this process was away, core could not send); the outcome row in core is the truth.
+Best effort: a reply can be lost (this process was away, core could not send); core's outcome row is the
+truth.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class ReplyReader:
                 del self._expected[key]
 
     async def await_reply(self, command: UUID, timeout: float) -> Reply | None:  # noqa: ASYNC109
-        """The reply to a command that is sent while this runs, or None when none came in `timeout` seconds."""
+        """The reply to a command sent while this runs, or None when none came in `timeout` seconds."""
         with self.expecting(command) as expected:
             return await expected.within(timeout)
 

@@ -66,9 +66,9 @@ async def _check(admin: AIOKafkaAdminClient, topics: Sequence[Topic], lanes: int
             )
         if partitions != expected:
             raise TopicMismatch(
-                f"Topic {topic.name} has {partitions} partitions where {expected} are expected; the partition "
-                "count is part of the log's identity and cannot be changed: set SCRIP_PARTITIONS to what it was, "
-                "or start with an empty broker and database."
+                f"Topic {topic.name} has {partitions} partitions where {expected} are expected; the "
+                "count is part of the log's identity and cannot be changed: set SCRIP_PARTITIONS to what "
+                "it was, or start with an empty broker and database."
             )
         for name, value in topic.config().items():
             actual = configs[topic.name].get(name)
