@@ -1,0 +1,1 @@
+"""Who speaks: one front door for every external request."""

@@ -1,0 +1,88 @@
+"""HTTP to the read APIs of our own services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+TIMEOUT_SECONDS = 5.0
+CONNECTIONS = 32
+
+
+class ServiceAway(Exception):
+    """The service cannot be reached, does not answer in time, or fails: the same request may work later."""
+
+    def __init__(self, service: str, detail: str) -> None:
+        super().__init__(f"{service}: {detail}")
+        self.service = service
+
+
+class QueryRefused(Exception):
+    """The service says that the question is wrong (4xx but 404); `problem` is its problem document."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(f"{status}: {problem.get('detail') or problem.get('title')}")
+        self.status = status
+        self.problem = problem
+
+
+class ServiceClient:
+    """One service's read API. Close it with `await close()`."""
+
+    def __init__(self, service: str, base_url: str | None, token: str) -> None:
+        self.service = service
+        self._http = None if base_url is None else _client(base_url, token)
+
+    async def get(self, path: str, **query: str | int | None) -> dict[str, Any] | None:
+        """The JSON object at `path`, or None for 404; parameters that are None are left out.
+
+        Raises ServiceAway, QueryRefused.
+        """
+        return await self._ask(
+            "GET", path, params={name: str(value) for name, value in query.items() if value is not None}
+        )
+
+    async def post(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
+        """The JSON object answered to a question. Raises ServiceAway, QueryRefused (404 too)."""
+        answer = await self._ask("POST", path, json=question)
+        if answer is None:
+            raise QueryRefused(404, {"title": "Not found"})
+        return answer
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def _ask(self, method: str, path: str, **what: Any) -> dict[str, Any] | None:
+        if self._http is None:
+            raise ServiceAway(self.service, "no address of it is set")
+        try:
+            answer = await self._http.request(method, path, **what)
+        except httpx.HTTPError as error:
+            raise ServiceAway(self.service, type(error).__name__) from None
+        if answer.status_code == 404:
+            return None
+        if answer.status_code >= 500:
+            raise ServiceAway(self.service, f"it answers {answer.status_code}")
+        try:
+            document = answer.json()
+        except ValueError:
+            raise ServiceAway(self.service, "it answers no JSON") from None
+        if answer.status_code >= 400:
+            raise QueryRefused(answer.status_code, document)
+        if not isinstance(document, dict):
+            raise ServiceAway(self.service, "it answers no JSON object")
+        return document
+
+
+def _client(base_url: str, token: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=base_url,
+        headers={"authorization": f"Bearer {token}"},
+        timeout=TIMEOUT_SECONDS,
+        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+        # Our own services are never behind the environment's proxies.
+        trust_env=False,
+    )
