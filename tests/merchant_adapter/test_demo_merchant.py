@@ -108,9 +108,7 @@ class TestTheContract:
         ours = {path.name for path in ROOT.glob("*/*/src/*") if path.is_dir()}
         assert {"contracts", "merchant_adapter", "gateway"} <= ours
         for source in (ROOT / "examples" / "demo-merchant").rglob("*.py"):
-            imported = re.findall(
-                r"^\s*(?:from|import) (\w+)", source.read_text(encoding="utf-8"), re.MULTILINE
-            )
+            imported = re.findall(r"^\s*(?:from|import) (\w+)", source.read_text(encoding="utf-8"), re.MULTILINE)
             assert not ours & set(imported), source
 
 
@@ -171,9 +169,7 @@ class TestUsers:
             admin = f"{merchant.admin}/users"
             assert httpx.delete(f"{admin}/{first[0]['id']}").status_code == 204
             assert httpx.delete(f"{admin}/user-0000015?leave=tombstone").status_code == 204
-            assert (
-                httpx.put(f"{admin}/user-0000020", json={"attributes": {"tier": "lead"}}).status_code == 204
-            )
+            assert httpx.put(f"{admin}/user-0000020", json={"attributes": {"tier": "lead"}}).status_code == 204
             assert httpx.put(f"{admin}/zoe", json={"attributes": {}}).status_code == 204
             rest = {user["id"]: user for page in pages for user in page}
         assert len(first) + len(rest) == 31
@@ -181,9 +177,7 @@ class TestUsers:
         assert rest["user-0000020"]["attributes"] == {"tier": "lead"}
         assert "zoe" in rest
 
-    @pytest.mark.parametrize(
-        "query", ["limit=0", "limit=1001", "limit=x", "cursor=%00", "cursor=", "limit=٣"]
-    )
+    @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "cursor=%00", "cursor=", "limit=٣"])
     def test_a_bad_limit_or_cursor_is_refused(self, scrip: httpx.Client, query: str) -> None:
         answer = scrip.get(f"/users?{query}")
         assert answer.status_code == 400
@@ -208,9 +202,7 @@ class TestUsers:
         file.write_text('{"id": "a", "attributes": {"age": 4}}\n\n{"id": "b", "deleted": true}\n')
         options = ("--users-file", str(file))
         with running_demo_merchant(tmp_path / "state", *options) as merchant, client_of(merchant) as client:
-            assert [*listing(client, 5)] == [
-                [{"id": "a", "attributes": {"age": 4}}, {"id": "b", "deleted": True}]
-            ]
+            assert [*listing(client, 5)] == [[{"id": "a", "attributes": {"age": 4}}, {"id": "b", "deleted": True}]]
         file.write_text('{"id": "a"}\n{"id": 7}\n')
         with pytest.raises(AssertionError, match="did not start"):
             start_demo_merchant(tmp_path / "other", *options)
@@ -283,9 +275,7 @@ class TestDeliveries:
         assert answer.json()["errors"][0]["pointer"] == f"/deliveries/1/{pointer}"
 
     @pytest.mark.parametrize("discount", [None, {}, {"kind": "amount_off", "amount": 0}, {"kind": "gift"}])
-    def test_a_discount_the_merchant_cannot_show_is_refused(
-        self, scrip: httpx.Client, discount: object
-    ) -> None:
+    def test_a_discount_the_merchant_cannot_show_is_refused(self, scrip: httpx.Client, discount: object) -> None:
         bad = delivery()
         bad["offer"]["discount"] = discount
         assert deliver(scrip, bad).status_code == 400
@@ -342,9 +332,7 @@ class TestDeliveries:
         refused = delivery("nobody")
         deliver(scrip, refused)
         for key in (refused["delivery_id"], "never-heard-of"):
-            answer = scrip.post(
-                f"/coupons/{key}/recall", json={"reason": "x"}, headers={"Idempotency-Key": "k"}
-            )
+            answer = scrip.post(f"/coupons/{key}/recall", json={"reason": "x"}, headers={"Idempotency-Key": "k"})
             assert answer.status_code == 404
             assert_documented("post", "/coupons/{delivery_id}/recall", answer)
         bad = scrip.post("/coupons/x/recall", json={"reason": ""}, headers={"Idempotency-Key": "k"})
@@ -434,9 +422,7 @@ class TestPlantedFaults:
         with pytest.raises((AssertionError, ValueError, KeyError)):
             deliver(scrip, delivery())
 
-    @pytest.mark.parametrize(
-        "wanted", [{}, {"at": "moon", "kind": "500"}, {"at": "users", "kind": "x"}, None, []]
-    )
+    @pytest.mark.parametrize("wanted", [{}, {"at": "moon", "kind": "500"}, {"at": "users", "kind": "x"}, None, []])
     def test_a_fault_that_does_not_exist_is_refused(self, merchant: DemoMerchant, wanted: object) -> None:
         answer = httpx.post(f"{merchant.admin}/faults", json=wanted, trust_env=False)
         assert answer.status_code == 400

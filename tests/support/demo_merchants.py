@@ -103,9 +103,7 @@ def schema_faults(schema: str, value: object) -> list[str]:
 def assert_documented(method: str, path: str, answer: httpx.Response) -> None:
     """The answer's status, media type and body are among those the contract gives for this operation."""
     responses = CONTRACT["paths"][path][method]["responses"]
-    assert str(answer.status_code) in responses, (
-        f"{method} {path} answered {answer.status_code}, not documented"
-    )
+    assert str(answer.status_code) in responses, f"{method} {path} answered {answer.status_code}, not documented"
     response = responses[str(answer.status_code)]
     if "$ref" in response:
         response = CONTRACT["components"]["responses"][response["$ref"].rpartition("/")[2]]
