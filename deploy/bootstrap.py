@@ -131,9 +131,7 @@ def run_pip(arguments, expected):
     environment["PATH"] = os.path.join(VENV, "bin") + os.pathsep + environment.get("PATH", os.defpath)
     output = []
     with open(LOG, "a") as log:
-        pip = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        pip = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         done = 0
         for raw in pip.stdout or ():
             line = raw.decode("utf-8", "replace").rstrip()
@@ -149,14 +147,9 @@ def run_pip(arguments, expected):
         return
     text = "\n".join(output)
     if any(word in text for word in NETWORK_WORDS):
-        refuse(
-            "The packages cannot be fetched: the network or the package index does not answer; see %s." % LOG
-        )
+        refuse("The packages cannot be fetched: the network or the package index does not answer; see %s." % LOG)
     if "THESE PACKAGES DO NOT MATCH THE HASHES" in text:
-        refuse(
-            "A fetched package is not the one that requirements.lock names, and was not installed; see %s."
-            % LOG
-        )
+        refuse("A fetched package is not the one that requirements.lock names, and was not installed; see %s." % LOG)
     refuse("pip failed; its last lines (all of them: %s):\n%s" % (LOG, "\n".join(output[-15:])))
 
 

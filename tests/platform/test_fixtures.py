@@ -32,9 +32,7 @@ async def test_a_role_creates_tables_in_its_own_schema_only(database: FreshDatab
         await connection.close()
 
 
-async def test_each_role_migrates_its_own_schema_as_its_owner(
-    database: FreshDatabase, tmp_path: Path
-) -> None:
+async def test_each_role_migrates_its_own_schema_as_its_owner(database: FreshDatabase, tmp_path: Path) -> None:
     (tmp_path / "0001-campaigns.sql").write_text(
         "-- a table\n-- depends:\n\n-- migrate: apply\nCREATE TABLE campaign ();\n-- migrate: rollback\n"
     )
@@ -43,18 +41,14 @@ async def test_each_role_migrates_its_own_schema_as_its_owner(
         assert await migrate(database.url(schema), tmp_path, schema) == []
     admin = await asyncpg.connect(database.admin_url)
     try:
-        owners = await admin.fetch(
-            "SELECT schemaname, tableowner FROM pg_tables WHERE tablename = 'campaign'"
-        )
+        owners = await admin.fetch("SELECT schemaname, tableowner FROM pg_tables WHERE tablename = 'campaign'")
     finally:
         await admin.close()
     assert {row["schemaname"] for row in owners} == {"core", "gateway"}
     assert all(row["tableowner"].endswith(row["schemaname"]) for row in owners)
 
 
-async def test_a_role_cannot_enter_the_database_of_another_test(
-    databases: Databases, database: FreshDatabase
-) -> None:
+async def test_a_role_cannot_enter_the_database_of_another_test(databases: Databases, database: FreshDatabase) -> None:
     other = databases.fresh()
     try:
         with pytest.raises(asyncpg.PostgresError):

@@ -147,7 +147,7 @@ class Backend:
         """Wait until one of them is ready, also after it was killed; raises PlatformError if that takes
         long.
         """
-        self.supervisor.wait_ready(name)
+        self.supervisor.wait_ready(name, after_death=True)
 
     def __enter__(self) -> Self:
         self.start()

@@ -25,9 +25,7 @@ def role_name(database: str, schema: str) -> str:
     return schema if database == DEFAULT_DATABASE else f"{database}_{schema}"
 
 
-async def ensure_database(
-    admin_url: str, database: str, passwords: dict[str, str]
-) -> dict[str, ServiceDatabase]:
+async def ensure_database(admin_url: str, database: str, passwords: dict[str, str]) -> dict[str, ServiceDatabase]:
     """Make the database, schemas and roles that are missing, set the roles' passwords.
 
     Returns where each service finds its schema, by schema.
@@ -46,9 +44,7 @@ async def ensure_database(
             literal = await admin.fetchval("SELECT quote_literal($1)", passwords[schema])
             await admin.execute(f"ALTER ROLE {quoted(role)} PASSWORD {literal}")
             await admin.execute(f"ALTER ROLE {quoted(role)} SET search_path = {quoted(schema)}")
-            await admin.execute(
-                f"GRANT {quoted(role)} TO CURRENT_USER"
-            )  # to make a schema for it, if no superuser
+            await admin.execute(f"GRANT {quoted(role)} TO CURRENT_USER")  # to make a schema for it, if no superuser
             await admin.execute(f"GRANT CONNECT ON DATABASE {quoted(database)} TO {quoted(role)}")
     finally:
         await admin.close()
@@ -68,8 +64,7 @@ async def ensure_schemas(url: str, database: str) -> None:
             await admin.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)} AUTHORIZATION {role}")
             await admin.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
             await admin.execute(
-                "GRANT SELECT, INSERT, UPDATE, DELETE "
-                f"ON public._pogo_migration, public._pogo_version TO {role}"
+                f"GRANT SELECT, INSERT, UPDATE, DELETE ON public._pogo_migration, public._pogo_version TO {role}"
             )
     finally:
         await admin.close()

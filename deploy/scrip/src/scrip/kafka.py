@@ -74,9 +74,7 @@ class LocalKafka:
         self._end_leftover()
         broker = self.home.require_free("kafka")
         controller = self.home.require_free("kafka-controller")
-        write_private(
-            self.directory / "server.properties", PROPERTIES.format(broker=broker, controller=controller)
-        )
+        write_private(self.directory / "server.properties", PROPERTIES.format(broker=broker, controller=controller))
         command = [
             str(self.java.program),
             *self.heap,
@@ -112,9 +110,7 @@ class LocalKafka:
         )
         if formatted.returncode != 0:
             said = (formatted.stderr.strip() or formatted.stdout.strip()).splitlines()[-1:]
-            raise PlatformError(
-                f"Kafka's data directory {self.directory} cannot be formatted: {' '.join(said)}"
-            )
+            raise PlatformError(f"Kafka's data directory {self.directory} cannot be formatted: {' '.join(said)}")
 
     def _end_leftover(self) -> None:
         """End a broker of this directory that outlived a killed supervisor (systems without a death
@@ -131,11 +127,7 @@ class LocalKafka:
 def new_cluster_id() -> str:
     """22 characters in Kafka's form of a UUID, never starting with a dash (it would be read as an option)."""
     while True:
-        text = (
-            base64.urlsafe_b64encode(uuid.UUID(bytes=secrets.token_bytes(16), version=4).bytes)
-            .decode()
-            .rstrip("=")
-        )
+        text = base64.urlsafe_b64encode(uuid.UUID(bytes=secrets.token_bytes(16), version=4).bytes).decode().rstrip("=")
         if not text.startswith("-"):
             return text
 

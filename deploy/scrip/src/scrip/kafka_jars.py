@@ -37,9 +37,7 @@ class LockedJar:
 
     @property
     def relative_path(self) -> Path:
-        return Path(
-            *self.group.split("."), self.artifact, self.version, f"{self.artifact}-{self.version}.jar"
-        )
+        return Path(*self.group.split("."), self.artifact, self.version, f"{self.artifact}-{self.version}.jar")
 
 
 def read_lock() -> list[LockedJar]:
@@ -74,9 +72,7 @@ def class_path(cache: Path | None = None, progress: Progress | None = None) -> l
     return [repository / jar.relative_path for jar in jars]
 
 
-def fetch(
-    jars: list[LockedJar], repository: Path, remotes: dict[str, str], progress: Progress | None
-) -> None:
+def fetch(jars: list[LockedJar], repository: Path, remotes: dict[str, str], progress: Progress | None) -> None:
     """Fetch into a folder beside, check, then move into place: other processes never see half a jar."""
     try:
         repository.mkdir(parents=True, exist_ok=True)
@@ -94,14 +90,10 @@ def fetch(
                 f"repository does not answer ({type(error).__name__}); connect and start again, or set "
                 "SCRIP_KAFKA_BOOTSTRAP to the address of an existing Kafka."
             ) from error
-        raise PlatformError(
-            f"Kafka's libraries cannot be kept in {repository}: {error.strerror or error}."
-        ) from error
+        raise PlatformError(f"Kafka's libraries cannot be kept in {repository}: {error.strerror or error}.") from error
 
 
-def _fetch_all(
-    jars: list[LockedJar], repository: Path, maven: MavenContext, progress: Progress | None
-) -> None:
+def _fetch_all(jars: list[LockedJar], repository: Path, maven: MavenContext, progress: Progress | None) -> None:
     done = 0
     counting = threading.Lock()
 
@@ -111,9 +103,7 @@ def _fetch_all(
         try:
             fetched = Path(artifact.resolve())
         except RuntimeError as error:
-            raise PlatformError(
-                f"{jar} is in none of the Maven repositories {sorted(maven.remote_repos)}."
-            ) from error
+            raise PlatformError(f"{jar} is in none of the Maven repositories {sorted(maven.remote_repos)}.") from error
         digest = sha256_of(fetched)
         if digest != jar.sha256:
             raise PlatformError(

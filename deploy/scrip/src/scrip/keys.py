@@ -33,8 +33,9 @@ KNOWLEDGE = {
 def ensure_secrets(home: Home, service: str) -> Path:
     """The service's own folder of secrets (0700, files 0600), made and completed as needed."""
     knowledge = KNOWLEDGE[service]
+    home.secrets.mkdir(mode=0o700, exist_ok=True)
     folder = home.secrets / service
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     keys = {writer: {"1": kept_key(home, f"writer-{writer}.key")} for writer in knowledge.writers}
     write_private(folder / "writers.json", json.dumps(keys))
     write_private(folder / "service-token", home.secret("service-token"))

@@ -193,8 +193,7 @@ class Platform(Backend):
             )
         if kept == "record" and self.told_time:
             raise PlatformError(
-                f"{self.home.path} keeps the log's own time and cannot change to told time: use another "
-                "--home."
+                f"{self.home.path} keeps the log's own time and cannot change to told time: use another --home."
             )
 
     def _migrate(self) -> None:
@@ -275,9 +274,7 @@ class Platform(Backend):
             environment["SCRIP_AUTO_VERIFY"] = "1"
         if service is ADAPTER:
             environment["SCRIP_ALLOWED_LOOPBACK"] = "1"
-        return (
-            environment | dict(self._extra_env.get(service.module, {})) | dict(self._extra_env.get(name, {}))
-        )
+        return environment | dict(self._extra_env.get(service.module, {})) | dict(self._extra_env.get(name, {}))
 
     # -- what others read while it runs ---------------
 

@@ -35,9 +35,7 @@ PLATFORM_LOG = "platform"
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option(
-        "--home", envvar="SCRIP_HOME", help="Folder of the platform's data; default: .scrip in the checkout."
-    ),
+    typer.Option("--home", envvar="SCRIP_HOME", help="Folder of the platform's data; default: .scrip in the checkout."),
 ]
 
 
@@ -71,9 +69,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def up(
     home: HomeOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Start in the background.")] = False,
-    told_time: Annotated[
-        bool, typer.Option(help="A new home whose clock moves only when told, for good.")
-    ] = False,
+    told_time: Annotated[bool, typer.Option(help="A new home whose clock moves only when told, for good.")] = False,
     auto_verify: Annotated[bool, typer.Option(help="Verify access requests of merchants at once.")] = False,
     gateways: Annotated[int, typer.Option(min=1, help="Number of gateway processes.")] = 1,
     cores: Annotated[int, typer.Option(min=1, help="Number of coupon-core processes.")] = 1,
@@ -219,9 +215,7 @@ def status(
 
 
 def logs(
-    service: Annotated[
-        str | None, typer.Argument(help="One process, as `status` names it; default: all.")
-    ] = None,
+    service: Annotated[str | None, typer.Argument(help="One process, as `status` names it; default: all.")] = None,
     home: HomeOption = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many last lines of each.")] = 40,
@@ -281,17 +275,13 @@ def print_status(found: dict[str, Any]) -> None:
         table.add_column(heading)
     for process in found["processes"]:
         ready = "yes" if process["ready"] else "no: " + "; ".join(process["reasons"])
-        table.add_row(
-            process["name"], str(process["pid"] or "-"), ready, str(process["restarts"]), process["address"]
-        )
+        table.add_row(process["name"], str(process["pid"] or "-"), ready, str(process["restarts"]), process["address"])
     console.print(table)
     console.print(f"admin token   {found['admin_token_file']}", markup=False)
     console.print(f"time          {clock_words(found['clock']['mode'])}", markup=False)
     if found["clock"].get("now"):
         console.print(f"clock         {found['clock']['now']}", markup=False)
-    console.print(
-        "versions      " + ", ".join(f"{k} {v}" for k, v in found["versions"].items()), markup=False
-    )
+    console.print("versions      " + ", ".join(f"{k} {v}" for k, v in found["versions"].items()), markup=False)
 
 
 def clock_words(mode: str) -> str:
@@ -301,19 +291,16 @@ def clock_words(mode: str) -> str:
 @contextmanager
 def fetch_progress() -> Iterator[Any]:
     """A bar for the first fetch of Kafka's libraries, shown once there is something to fetch."""
-    bar = Progress(
-        TextColumn("Fetching Apache Kafka (45 MB, once)"), BarColumn(), MofNCompleteColumn(), console=errors
-    )
-    task = bar.add_task("fetch", visible=True)
+    bar = Progress(TextColumn("Fetching Apache Kafka (45 MB, once)"), BarColumn(), MofNCompleteColumn(), console=errors)
+    task = bar.add_task("fetch")
 
     def fetched(done: int, total: int) -> None:
         if not bar.live.is_started:
             bar.start()
         bar.update(task, completed=done, total=total)
-        if done == total:
-            bar.stop()
 
     try:
         yield fetched
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

@@ -165,9 +165,7 @@ class LocalPostgres:
         finally:
             password_file.unlink()
         if made.returncode != 0:
-            raise PlatformError(
-                f"PostgreSQL's data directory cannot be made in {self.folder}: {made.stderr.strip()}"
-            )
+            raise PlatformError(f"PostgreSQL's data directory cannot be made in {self.folder}: {made.stderr.strip()}")
         draft.rename(self.data)
 
     def _end_leftover(self) -> None:
@@ -211,9 +209,7 @@ def wheel_binaries() -> Path:
 
 
 def server_answers(binaries: Path, port: int) -> bool:
-    asked = subprocess.run(
-        [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "2"], check=False
-    )
+    asked = subprocess.run([binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "2"], check=False)
     return asked.returncode == 0
 
 
@@ -222,9 +218,7 @@ def unprivileged_account() -> Account:
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
             return Account(entry.pw_uid, entry.pw_gid, name)
-    raise PlatformError(
-        f"PostgreSQL does not run as root, and none of the accounts {', '.join(ACCOUNTS)} exists."
-    )
+    raise PlatformError(f"PostgreSQL does not run as root, and none of the accounts {', '.join(ACCOUNTS)} exists.")
 
 
 def runs_as(account: Account, program: Path) -> bool:

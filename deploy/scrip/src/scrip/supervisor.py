@@ -87,16 +87,18 @@ class Supervisor:
         """Start the child without waiting until it is ready."""
         self._ask(lambda: self._launch_wanted(spec))
 
-    def wait_ready(self, name: str) -> None:
-        """Block until the child's `ready` holds; raise PlatformError if it ends or takes too long."""
+    def wait_ready(self, name: str, *, after_death: bool = False) -> None:
+        """Block until the child runs and its `ready` holds; raise PlatformError if that takes too long.
+
+        A child that ends meanwhile is an error too, unless `after_death` says that its restart is awaited.
+        """
         child = self._children[name]
         deadline = time.monotonic() + child.spec.ready_seconds
         restarts = child.restarts
-        while not child.spec.ready():
-            if child.restarts > restarts or child.restart_at is not None or not child.wanted:
-                raise PlatformError(
-                    f"{name} ended while starting; its last log lines:\n{last_lines(child.spec.log)}"
-                )
+        while not (child.running and child.spec.ready()):
+            ended = child.restarts > restarts or child.restart_at is not None
+            if not child.wanted or (ended and not after_death):
+                raise PlatformError(f"{name} ended while starting; its last log lines:\n{last_lines(child.spec.log)}")
             if time.monotonic() > deadline:
                 raise PlatformError(
                     f"{name} is not ready after {child.spec.ready_seconds:.0f} s; its last log lines:\n"
@@ -124,9 +126,7 @@ class Supervisor:
             try:
                 child.process.wait(max(0.1, asked_at + child.spec.stop_seconds - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self._report(
-                    f"{child.spec.name} did not end within {child.spec.stop_seconds:.0f} s; it is killed."
-                )
+                self._report(f"{child.spec.name} did not end within {child.spec.stop_seconds:.0f} s; it is killed.")
                 kill_group(child.process.pid)
                 child.process.wait()
 
