@@ -164,9 +164,8 @@ def test_a_taken_port_is_one_sentence_and_nothing_is_left_running(tmp_path: Path
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"scrip: Port {port}, which this platform keeps for kafka, is taken")
     assert platform.home.supervisor_pid() is None
-    assert not [
-        each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(each.info["cmdline"] or [])
-    ]
+    commands = [" ".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if str(tmp_path) in command]
     platform.erase()
 
 
@@ -198,7 +197,7 @@ def test_two_platforms_do_not_disturb_each_other_and_killed_servers_come_back(ho
             "postgres was ended by SIGKILL",
         ]
         assert status(home)["ready"]
-    with pytest.raises(PlatformError, match="keeps told time .* start it with --told-time"):
+    with pytest.raises(PlatformError, match=r"keeps told time .* start it with --told-time"):
         Platform(tmp_path / "other", services=False).start()
     other.erase()
 

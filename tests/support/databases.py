@@ -62,20 +62,14 @@ class Databases:
         return FreshDatabase(name, with_database(self.server_url, name), services)
 
     def drop(self, database: FreshDatabase) -> None:
-        run_coroutine(
-            execute(self.server_url, f"DROP DATABASE IF EXISTS {quoted(database.name)} WITH (FORCE)")
-        )
+        run_coroutine(execute(self.server_url, f"DROP DATABASE IF EXISTS {quoted(database.name)} WITH (FORCE)"))
 
     def close(self) -> None:
         """Drop the templates and their roles (matters for servers that live on)."""
         for template in self._templates.values():
-            run_coroutine(
-                execute(self.server_url, f"DROP DATABASE IF EXISTS {quoted(template)} WITH (FORCE)")
-            )
+            run_coroutine(execute(self.server_url, f"DROP DATABASE IF EXISTS {quoted(template)} WITH (FORCE)"))
             for schema in SCHEMAS:
-                run_coroutine(
-                    execute(self.server_url, f"DROP ROLE IF EXISTS {quoted(f'{template}_{schema}')}")
-                )
+                run_coroutine(execute(self.server_url, f"DROP ROLE IF EXISTS {quoted(f'{template}_{schema}')}"))
 
     def _template(self, migrated: frozenset[str]) -> str:
         if migrated not in self._templates:
@@ -97,9 +91,7 @@ def migrate(module: str, url: str) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(
-            f"`python -m {module} migrate` failed with exit code {done.returncode}:\n{done.stderr}"
-        )
+        raise RuntimeError(f"`python -m {module} migrate` failed with exit code {done.returncode}:\n{done.stderr}")
 
 
 async def execute(url: str, statement: str) -> None:

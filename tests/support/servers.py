@@ -7,6 +7,7 @@ Without it: containers where a Docker engine answers, else local.
 
 import gc
 import os
+import shutil
 import tempfile
 import time
 import warnings
@@ -21,11 +22,13 @@ import docker.errors
 import requests
 
 from scrip.backend import Backend, given_addresses
-from scrip.home import pick_free_port
+from scrip.home import Home, pick_free_port
 from scrip.kafka import broker_answers
+from scrip.postgres import HOME_NAME, ROOT_DATA
 from scrip.waiting import run_coroutine
 
 CHOICES = ("containers", "local", "external")
+FOLDER_PREFIX = "scrip-test-"
 SMALL_HEAP = ("-Xms96m", "-Xmx256m")
 ENGINE_TIMEOUT_SECONDS = 3
 POSTGRES_IMAGE = "postgres:18"
@@ -55,9 +58,7 @@ def chosen_kind() -> str:
 
 def engine_answers() -> bool:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ResourceWarning
-        )  # docker's client leaves its socket open when it fails
+        warnings.simplefilter("ignore", ResourceWarning)  # docker's client leaves its socket open when it fails
         try:
             engine = docker.from_env(timeout=ENGINE_TIMEOUT_SECONDS)
             try:
@@ -77,9 +78,7 @@ def running_servers() -> Iterator[Servers]:
     if kind == "external":
         admin_url, bootstrap = given_addresses()
         if admin_url is None or bootstrap is None:
-            raise RuntimeError(
-                "SCRIP_TEST_BACKEND=external needs SCRIP_DATABASE_URL_ADMIN and SCRIP_KAFKA_BOOTSTRAP."
-            )
+            raise RuntimeError("SCRIP_TEST_BACKEND=external needs SCRIP_DATABASE_URL_ADMIN and SCRIP_KAFKA_BOOTSTRAP.")
         yield Servers(kind, admin_url, bootstrap)
     elif kind == "containers":
         with container_servers() as servers:
@@ -89,13 +88,21 @@ def running_servers() -> Iterator[Servers]:
             yield Servers(kind, backend.admin_url, backend.bootstrap)
 
 
+def erase_data_of_killed_runs() -> None:
+    """As root the data lie outside the temporary folder; a run that was killed could not delete them."""
+    for note in ROOT_DATA.glob(f"*/{HOME_NAME}"):
+        home = Path(note.read_text())
+        of_a_test = home.parent.name.startswith(FOLDER_PREFIX)
+        if of_a_test and (not home.exists() or Home(home).supervisor_pid() is None):
+            shutil.rmtree(note.parent, ignore_errors=True)
+
+
 @contextmanager
 def local_backend(*, postgres: bool = True, kafka: bool = True) -> Iterator[Backend]:
     """PostgreSQL and Kafka of this test's own, in a temporary folder, with a small heap."""
-    with tempfile.TemporaryDirectory(prefix="scrip-test-", ignore_cleanup_errors=True) as folder:
-        backend = Backend(
-            Path(folder) / "home", postgres=postgres, kafka=kafka, heap=SMALL_HEAP, report=print
-        )
+    erase_data_of_killed_runs()
+    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, ignore_cleanup_errors=True) as folder:
+        backend = Backend(Path(folder) / "home", postgres=postgres, kafka=kafka, heap=SMALL_HEAP, report=print)
         backend.start()
         try:
             yield backend
@@ -151,11 +158,7 @@ def wait_until_both_answer(servers: Servers, seconds: float) -> None:
     from tests.support.databases import server_answers
 
     deadline = time.monotonic() + seconds
-    while not (
-        run_coroutine(server_answers(servers.admin_url)) and run_coroutine(broker_answers(servers.bootstrap))
-    ):
+    while not (run_coroutine(server_answers(servers.admin_url)) and run_coroutine(broker_answers(servers.bootstrap))):
         if time.monotonic() > deadline:
-            raise RuntimeError(
-                f"The containers' PostgreSQL and Kafka did not both answer within {seconds:.0f} s."
-            )
+            raise RuntimeError(f"The containers' PostgreSQL and Kafka did not both answer within {seconds:.0f} s.")
         time.sleep(0.5)

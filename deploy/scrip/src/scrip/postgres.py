@@ -33,6 +33,7 @@ ACCOUNTS = (
     "nobody",
 )  # the first that exists runs the server when the platform runs as root
 SUPERUSER = "scrip_admin"
+HOME_NAME = "home"
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -137,6 +138,7 @@ class LocalPostgres:
         if self.account is not None:
             ensure_root_data()
         self.folder.mkdir(mode=0o700, exist_ok=True)
+        (self.folder / HOME_NAME).write_text(str(self.home.path))  # tells whose data it is, should the home be lost
         draft = self.folder / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
         password_file = self.folder / "password"
