@@ -17,7 +17,14 @@ class Refusal(Fact):
     def as_json(self) -> dict[str, Any]:
         """`{"code", "message", "facts"}`, ready for JSON."""
         facts = self.model_dump(mode="json", exclude_none=True)
-        return {"code": self.code, "message": self.message.format(**facts) if facts else self.message, "facts": facts}
+        return {"code": self.code, "message": self.message.format_map(_Said(facts)), "facts": facts}
+
+
+class _Said(dict[str, Any]):
+    """Facts for a message; one that is not at hand does not spoil the sentence."""
+
+    def __missing__(self, name: str) -> str:
+        return f"(unknown {name})"
 
 
 class CampaignNotFound(Refusal):

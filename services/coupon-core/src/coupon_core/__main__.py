@@ -18,7 +18,8 @@ from coupon_core.lanes.reading import Reader
 from coupon_core.queries import QueryApi
 from coupon_core.readiness import why_not_ready
 from coupon_core.settings import CoreSettings
-from coupon_core.storage.lanes import Connection, platform_identity
+from coupon_core.storage import Connection
+from coupon_core.storage.lanes import platform_identity
 from messaging.sending import own_writer
 from process import logs
 from process.database import check_current, migrate, open_pool
@@ -62,9 +63,7 @@ async def serve_core(stop: asyncio.Event) -> None:
     """Run until `stop`."""
     settings = read_settings(CoreSettings)
     secrets = Secrets(settings.secrets_dir)
-    pool = await open_pool(
-        settings.database_url, application_name="scrip-core-queries", min_size=1, max_size=6
-    )
+    pool = await open_pool(settings.database_url, application_name="scrip-core-queries", min_size=1, max_size=6)
     await check_current(pool, MIGRATIONS, SCHEMA)
     told = settings.clock == "told"
     cluster = await cluster_id(settings.kafka_bootstrap)
@@ -77,9 +76,7 @@ async def serve_core(stop: asyncio.Event) -> None:
         )
 
     async def connect() -> Connection:
-        return await asyncpg.connect(
-            settings.database_url, timeout=5, command_timeout=70, server_settings=LOOP_PLANNER
-        )
+        return await asyncpg.connect(settings.database_url, timeout=5, command_timeout=70, server_settings=LOOP_PLANNER)
 
     emitter = Emitter(settings.kafka_bootstrap, own_writer(secrets, "core"))
     await emitter.start()

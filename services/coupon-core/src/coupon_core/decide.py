@@ -117,9 +117,7 @@ def decide(work: Work, entry: Entry) -> None:
         _answer_again(work, entry, first, now)
         return
     moment = now or entry.time
-    call = Call(
-        work, entry, record, command, record.party, moment, Cause(str(record.id), record.actor, moment), lane
-    )
+    call = Call(work, entry, record, command, record.party, moment, Cause(str(record.id), record.actor, moment), lane)
     try:
         if now is None and not isinstance(command, AdvanceClock | SetBuildingRules | SetMerchant | SetTool):
             raise Refused(ClockNotSet())
@@ -204,9 +202,7 @@ def _refuse(call: Call, refusal: Refusal, coupon: int | None) -> None:
     user = getattr(command, "user", None) or getattr(getattr(command, "coupon", None), "user", None)
     order = getattr(command, "order", None)
     call.work.refusals.append(StoredRefusal(call.entry, 0, call.now, refusal, user, order, coupon))
-    outcome = Outcome(
-        call.record.id, call.entry.campaign, call.entry.hash, REFUSED, call.now, refusal.as_json()
-    )
+    outcome = Outcome(call.record.id, call.entry.campaign, call.entry.hash, REFUSED, call.now, refusal.as_json())
     call.work.outcomes[call.record.id] = outcome
     call.work.new_outcomes.append(outcome)
     _reply(call.work, call.entry, outcome, call.now)
@@ -216,9 +212,7 @@ def _answer_again(work: Work, entry: Entry, first: Outcome, now: datetime | None
     if first.status == RUNNING:
         return  # its last slice answers
     if first.hash == entry.hash:
-        again = Outcome(
-            first.command, first.campaign, first.hash, first.status, first.at, first.body, replayed=True
-        )
+        again = Outcome(first.command, first.campaign, first.hash, first.status, first.at, first.body, replayed=True)
         _reply(work, entry, again, now or first.at)
         return
     refusal = IdempotencyConflict(command=str(first.command))

@@ -13,9 +13,7 @@ LONGEST_SILENCE_SECONDS = 30.0
 async def why_not_ready(core: Core, pool: Pool) -> list[str]:
     """Reasons why commands are not being decided here; none when they are."""
     reasons = [f"lane {partition}: {problem}" for partition, problem in core.problems.items()]
-    reasons += [
-        f"lane {lane.partition} stands still: {lane.stopped}" for lane in core.lanes.values() if lane.stopped
-    ]
+    reasons += [f"lane {lane.partition} stands still: {lane.stopped}" for lane in core.lanes.values() if lane.stopped]
     assigned = {tp.partition for tp in core.consumer.assignment()}
     if not assigned:
         reasons.append("no lane is assigned to this process yet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -133,6 +134,10 @@ class Work:
     """Block of serials → (campaign number, index, key version)."""
     block_at: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     """(campaign number, index) → block, key version."""
+    next_codes: dict[int, deque[str]] = field(default_factory=dict)
+    """Generated codes of the numbers that follow a campaign's last one, computed ahead."""
+    expected: dict[int, int] = field(default_factory=dict)
+    """How many numbers this segment may take, by campaign."""
     exported: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Exported ranges of coupon numbers."""
     reservations: dict[int, datetime] = field(default_factory=dict)

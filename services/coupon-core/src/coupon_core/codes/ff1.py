@@ -113,13 +113,7 @@ class Permutation:
             raise ValueError(f"The key must have 32 bytes and the tweak {TWEAK_BYTES}.")
         # ECB, because each block that FF1 enciphers is one of its own; no message is enciphered with it.
         self._cipher = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305
-        fixed = (
-            b"\x01\x02\x01"
-            + (32).to_bytes(3)
-            + bytes((ROUNDS, 5))
-            + (11).to_bytes(4)
-            + TWEAK_BYTES.to_bytes(4)
-        )
+        fixed = b"\x01\x02\x01" + (32).to_bytes(3) + bytes((ROUNDS, 5)) + (11).to_bytes(4) + TWEAK_BYTES.to_bytes(4)
         start = int.from_bytes(self._cipher.encryptor().update(fixed))
         rest = int.from_bytes(tweak) << 40
         # AES(P) xor Q for each round, with the half still 0.

@@ -11,9 +11,9 @@ from coupon_core.decide import BARRIERS, decide
 from coupon_core.lanes.lane import DecisionBroke, Lane, LanesLost
 from coupon_core.lanes.loading import load, load_range
 from coupon_core.lanes.writing import write_rest, write_state
+from coupon_core.storage import Connection
 from coupon_core.storage import lanes as lane_rows
 from coupon_core.storage.journal import JournalRow
-from coupon_core.storage.lanes import Connection
 from coupon_core.work import Entry, Work
 from process.failpoints import declare, failpoint
 

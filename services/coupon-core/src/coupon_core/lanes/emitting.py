@@ -110,9 +110,7 @@ class Emitter:
                 async with asyncio.timeout(REPLY_SECONDS):
                     await self._send(topic, partition, records)
             except Exception as error:
-                logger.warning(
-                    "Replies were not sent.", action="replies_not_sent", topic=topic, error=repr(error)
-                )
+                logger.warning("Replies were not sent.", action="replies_not_sent", topic=topic, error=repr(error))
 
     def _answer_tool(self, topic: str, key: bytes, value: bytes) -> None:
         """A tool's topic may not exist: its answer must not hold up others."""
@@ -123,9 +121,7 @@ class Emitter:
                     if self._producer is not None:
                         await self._producer.send_and_wait(topic, value=value, key=key)
             except Exception as error:
-                logger.warning(
-                    "A tool was not answered.", action="tool_not_answered", topic=topic, error=repr(error)
-                )
+                logger.warning("A tool was not answered.", action="tool_not_answered", topic=topic, error=repr(error))
 
         task = asyncio.create_task(answer())
         self._replying.add(task)
@@ -138,9 +134,7 @@ class Emitter:
             async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
                 if self._producer is None:
                     await self.start()
-                await asyncio.gather(
-                    *await self._send(COUPON_COMMANDS.name, partition, [(key, value, [header])])
-                )
+                await asyncio.gather(*await self._send(COUPON_COMMANDS.name, partition, [(key, value, [header])]))
         except Exception as error:
             await self.stop()
             raise NotEmitted(f"{type(error).__name__}: {error}") from error
@@ -168,9 +162,7 @@ class Emitter:
             letters.append((key, line.encode(), header))
         return COUPON_DEAD_LETTERS.name, letters
 
-    async def _send(
-        self, topic: str, partition: int, records: Sequence[Outgoing]
-    ) -> list[asyncio.Future[object]]:
+    async def _send(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[asyncio.Future[object]]:
         """Hand records to the producer in order; futures of their batches' acknowledgements."""
         producer = self._producer
         if producer is None:

@@ -22,12 +22,12 @@ from contracts.commands import (
 )
 from coupon_core.codes.generated import BLOCK_BITS, normalise
 from coupon_core.model.campaign import Campaign, Coupon
+from coupon_core.storage import Connection
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
 from coupon_core.storage import coupons as coupon_rows
 from coupon_core.storage import lanes as lane_rows
 from coupon_core.storage import outcomes as outcome_rows
-from coupon_core.storage.lanes import Connection
 from coupon_core.work import DueRange, Entry, Work
 
 SLICE = 5_000
@@ -44,6 +44,7 @@ class _Wanted:
         self.codes: dict[tuple[int, str], None] = {}
         self.uploaded: dict[tuple[int, str], None] = {}
         self.free: Counter[int] = Counter()
+        self.expected: Counter[int] = Counter()
         self.serials: dict[int, None] = {}
         self.generated: dict[tuple[int, str], None] = {}
         self.block_indexes: dict[tuple[int, int], None] = {}
@@ -69,6 +70,7 @@ async def load(connection: Connection, work: Work, entries: Sequence[Entry]) -> 
         for campaign in await campaign_rows.campaigns_by_id(connection, list(ids)):
             work.campaigns[campaign.id] = campaign
     wanted = _gather(work, entries)
+    work.expected = dict(wanted.expected)
     await _load_blocks(connection, work, wanted)
     await _load_coupons(connection, work, wanted)
 
@@ -95,6 +97,7 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
                 wanted.redemptions = True
                 _want_reference(wanted, campaign, command.coupon)
             case VoidCoupons():
+                wanted.redemptions = True
                 for reference in command.coupons:
                     _want_reference(wanted, campaign, reference)
             case UploadCodes():
@@ -114,9 +117,7 @@ def _want_answered(wanted: _Wanted, campaign: int, body: dict[str, object]) -> N
     if isinstance(rows, list):
         for row in rows:
             if isinstance(row, dict) and isinstance(row.get("coupon"), str):
-                wanted.block_indexes[campaign, (int(row["coupon"].rpartition(".")[2]) - 1) >> BLOCK_BITS] = (
-                    None
-                )
+                wanted.block_indexes[campaign, (int(row["coupon"].rpartition(".")[2]) - 1) >> BLOCK_BITS] = None
 
 
 def _want_new(wanted: _Wanted, campaign: Campaign, rows: Sequence[tuple[str, str | None]]) -> None:
@@ -132,9 +133,8 @@ def _want_new(wanted: _Wanted, campaign: Campaign, rows: Sequence[tuple[str, str
             if code is not None:
                 wanted.codes[number, code] = None
     elif campaign.supply == "generated":
-        for index in range(
-            campaign.last_number >> BLOCK_BITS, ((campaign.last_number + len(rows)) >> BLOCK_BITS) + 1
-        ):
+        wanted.expected[number] += len(rows)
+        for index in range(campaign.last_number >> BLOCK_BITS, ((campaign.last_number + len(rows)) >> BLOCK_BITS) + 1):
             wanted.block_indexes[number, index] = None
 
 
@@ -243,9 +243,7 @@ async def load_range(connection: Connection, work: Work, entry: Entry) -> None:
         campaign = work.campaigns.get(entry.campaign_id())
         if campaign is None:
             return
-        coupons = await coupon_rows.open_coupons_after(
-            connection, [(campaign.number, record.data.after, SLICE + 1)]
-        )
+        coupons = await coupon_rows.open_coupons_after(connection, [(campaign.number, record.data.after, SLICE + 1)])
         part = _merged(work, coupons[:SLICE])
         work.due = DueRange([(campaign, part)], more=len(coupons) > SLICE)
 
@@ -253,11 +251,7 @@ async def load_range(connection: Connection, work: Work, entry: Entry) -> None:
 async def _due_slice(connection: Connection, work: Work, entry: Entry) -> DueRange:
     """Campaigns by due time, then number, until the slice is full."""
     lane = work.lanes[entry.partition]
-    now = (
-        max(lane.clock, entry.time)
-        if lane.clock is not None and not work.told
-        else (lane.clock or entry.time)
-    )
+    now = max(lane.clock, entry.time) if lane.clock is not None and not work.told else (lane.clock or entry.time)
     found = await campaign_rows.campaigns_due(connection, entry.partition, now, DUE_CAMPAIGNS + 1)
     due = [work.campaigns.setdefault(campaign.id, campaign) for campaign in found[:DUE_CAMPAIGNS]]
     more = len(found) > DUE_CAMPAIGNS

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid5
 
@@ -40,8 +41,8 @@ from coupon_core.lanes.metrics import (
 )
 from coupon_core.lanes.reading import Reader
 from coupon_core.lanes.taking_over import take_over_lane
+from coupon_core.storage import Connection
 from coupon_core.storage.journal import JournalRow
-from coupon_core.storage.lanes import Connection
 from coupon_core.work import Entry, Work
 from process.failpoints import declare, failpoint
 
@@ -56,7 +57,6 @@ DATABASE_AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceErro
                  asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, TimeoutError,
                  asyncpg.TooManyConnectionsError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError,
                  asyncpg.QueryCanceledError, asyncpg.IdleInTransactionSessionTimeoutError)  # fmt: skip
-OUR_BUG = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, RuntimeError)
 
 logger = structlog.get_logger()
 
@@ -122,7 +122,7 @@ class Core:
                                ("commit", self._commit_offsets()))
         ]  # fmt: skip
         emitting = asyncio.create_task(self._emit(), name="emit")
-        stopping = asyncio.create_task(stop.wait())
+        stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*tasks, emitting, stopping], return_when=asyncio.FIRST_COMPLETED)
         self._stopping = True
         tasks[0].cancel()
@@ -257,9 +257,7 @@ class Core:
 
     def _cut(self) -> list[tuple[Lane, list[Entry]]]:
         """Take a batch from the buffers of all lanes, a fair share of each, cut by effects."""
-        ready = [
-            lane for lane in self.lanes.values() if lane.buffer and not lane.lost and lane.stopped is None
-        ]
+        ready = [lane for lane in self.lanes.values() if lane.buffer and not lane.lost and lane.stopped is None]
         if not ready:
             return []
         share = max(1, self.batch_records // len(ready))
@@ -323,7 +321,13 @@ class Core:
                              offset=broke.entry.offset, stack=broke.detail)  # fmt: skip
                 broke.entry.dead = ("our_bug", broke.detail)
                 continue
-            except OUR_BUG as error:
+            except asyncpg.DataError as error:  # an InterfaceError by class, but no fault of the connection
+                if await self._bisect(batch, error):
+                    return
+                continue
+            except (LanesLost, *DATABASE_AWAY):
+                raise
+            except Exception as error:
                 if await self._bisect(batch, error):
                     return
                 continue
@@ -335,11 +339,11 @@ class Core:
             return
 
     async def _bisect(self, batch: list[tuple[Lane, list[Entry]]], error: Exception) -> bool:
-        """Split a batch the database refused; True when the halves were decided, False: one record was marked."""
+        """Split a batch that cannot be loaded or written; True when the halves were decided, False: one record was marked."""
         flat = [(lane, entry) for lane, entries in batch for entry in entries]
         if len(flat) == 1:
             BUGS.inc()
-            logger.error("The database refused a decision: our bug.", action="write_refused",
+            logger.error("A decision could not be loaded or written: our bug.", action="write_refused",
                          partition=flat[0][0].partition, offset=flat[0][1].offset, error=repr(error))  # fmt: skip
             flat[0][1].dead = ("our_bug", repr(error)[:4_000])
             return False
@@ -365,7 +369,7 @@ class Core:
     async def _emit(self) -> None:
         while True:
             decided = await self._to_emit.get()
-            OLDEST_NOT_EMITTED.set_function(lambda at=decided.at: time.monotonic() - at)
+            OLDEST_NOT_EMITTED.set_function(partial(_age, decided.at))
             failpoint(BEFORE_EMIT)
             # What a lost lane committed is emitted by its take-over, from the journal. Emitting it here too would be
             # harmless, but what comes after a batch that was not emitted would overtake that batch.
@@ -413,9 +417,7 @@ class Core:
                 try:
                     await self._send_due(lane, clock)
                 except NotEmitted as error:
-                    logger.warning(
-                        "What is due waits for the broker.", action="due_not_sent", error=str(error)
-                    )
+                    logger.warning("What is due waits for the broker.", action="due_not_sent", error=str(error))
 
     async def _send_due(self, lane: Lane, until: datetime) -> None:
         record = record_for(
@@ -436,13 +438,15 @@ class Core:
         while True:
             await asyncio.sleep(1.0)
             offsets = {
-                TopicPartition(TOPIC, lane.partition): lane.position
-                for lane in self.lanes.values()
-                if not lane.lost
+                TopicPartition(TOPIC, lane.partition): lane.position for lane in self.lanes.values() if not lane.lost
             }
             if offsets:
                 with contextlib.suppress(KafkaError, TimeoutError):
                     await asyncio.wait_for(self.consumer.commit(offsets), 5)
+
+
+def _age(since: float) -> float:
+    return time.monotonic() - since
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -15,8 +15,6 @@ BATCH_SECONDS = Histogram(
     "One transaction, from the fence to the commit.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
 )
-OLDEST_NOT_EMITTED = Gauge(
-    "scrip_core_oldest_not_emitted_seconds", "Age of the oldest committed batch not emitted."
-)
+OLDEST_NOT_EMITTED = Gauge("scrip_core_oldest_not_emitted_seconds", "Age of the oldest committed batch not emitted.")
 LAG = Gauge("scrip_core_lag_records", "Records not yet decided, by lane.", ["partition"])
 """Set when /metrics or /status is read."""

@@ -47,9 +47,7 @@ class LogRecord(Protocol):
 class Reader:
     """Reads records of one deployment: its number of lanes and the writers' keys it knows."""
 
-    def __init__(
-        self, partitions: int, keys: Mapping[str, Mapping[int, bytes]], tool_master: bytes | None
-    ) -> None:
+    def __init__(self, partitions: int, keys: Mapping[str, Mapping[int, bytes]], tool_master: bytes | None) -> None:
         self._partitions = partitions
         self._keys = keys
         self._tool_master = tool_master

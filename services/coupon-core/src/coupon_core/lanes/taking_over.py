@@ -8,9 +8,8 @@ from contracts.topics import COUPON_COMMANDS
 from coupon_core.lanes.emitting import Emitter
 from coupon_core.lanes.lane import Lane, LaneDamaged
 from coupon_core.model.lane import LaneState
-from coupon_core.storage import journal
+from coupon_core.storage import Connection, journal
 from coupon_core.storage import lanes as lane_rows
-from coupon_core.storage.lanes import Connection
 from process.failpoints import declare, failpoint
 
 AFTER_EPOCH = declare("core.after_epoch")
@@ -18,9 +17,7 @@ MID_DRAIN = declare("core.mid_drain")
 DRAIN_ROWS = 50
 
 
-async def take_over_lane(
-    connection: Connection, consumer: AIOKafkaConsumer, emitter: Emitter, partition: int
-) -> Lane:
+async def take_over_lane(connection: Connection, consumer: AIOKafkaConsumer, emitter: Emitter, partition: int) -> Lane:
     """The lane, ready to be consumed from its position; everything committed before is emitted.
 
     Blocks while the old owner's transaction is open (its row lock).

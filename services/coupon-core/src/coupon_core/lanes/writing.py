@@ -11,12 +11,11 @@ from uuid import UUID
 from contracts.answers import DeadLetter
 from contracts.commands import type_of
 from coupon_core.model.recording import instant
+from coupon_core.storage import Connection, journal, lanes, outcomes
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
 from coupon_core.storage import coupons as coupon_rows
-from coupon_core.storage import journal, lanes, outcomes
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
-from coupon_core.storage.lanes import Connection
 from coupon_core.work import Entry, StoredRefusal, Work
 
 T = TypeVar("T")
@@ -70,10 +69,7 @@ async def write_rest(connection: Connection, work: Work) -> list[JournalRow]:
         await journal.append(connection, rows)
     await lanes.write_state(
         connection,
-        [
-            (lane.partition, lane.clock, lane.lane_seq, lane.campaigns, lane.blocks)
-            for lane in work.lanes.values()
-        ],
+        [(lane.partition, lane.clock, lane.lane_seq, lane.campaigns, lane.blocks) for lane in work.lanes.values()],
     )
     return rows
 

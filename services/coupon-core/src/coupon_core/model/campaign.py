@@ -36,6 +36,8 @@ class Coupon:
     """Earliest moment at which something happens to this very coupon (a reservation runs out)."""
     new: bool = False
     changed: bool = False
+    shown: str | None = None
+    """The code as its merchant wrote it, for the answer; only where it was just given out."""
 
 
 @dataclass(slots=True, eq=False)

@@ -6,6 +6,7 @@ A test compares each with `EventRecord` of `contracts.events`. Event bytes hold 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from json.encoder import encode_basestring as quoted
 
 from contracts.events import EVENT_TYPES
@@ -17,6 +18,7 @@ REDEEMED = "scrip.coupon.redeemed.v1"
 EXPIRED = "scrip.coupon.expired.v1"
 
 
+@lru_cache(maxsize=4_096)
 def instant(moment: datetime) -> str:
     """RFC 3339 with `Z`, as pydantic writes it; `moment` is in UTC."""
     return moment.isoformat().replace("+00:00", "Z")

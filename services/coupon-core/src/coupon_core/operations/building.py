@@ -13,21 +13,15 @@ from coupon_core.model.validity import bounds
 SECONDS_A_DAY = 86_400
 
 
-def check_building_rules(
-    facts: Facts, owner: str, terms: Terms, supply: str, quantity: int | None
-) -> dict[str, int]:
+def check_building_rules(facts: Facts, owner: str, terms: Terms, supply: str, quantity: int | None) -> dict[str, int]:
     """Versions of the rules the campaign was checked against, by party.
 
     Raises:
         Refused: `building_rule_forbids`, naming the rule and the version of the rules it stands in.
     """
     platform_version, platform = facts.rules.get(PLATFORM, (0, BuildingRules()))
-    own_version, own = (
-        facts.rules.get(owner, (0, BuildingRules())) if owner != PLATFORM else (0, BuildingRules())
-    )
-    versions = {
-        party: version for party, version in ((PLATFORM, platform_version), (owner, own_version)) if version
-    }
+    own_version, own = facts.rules.get(owner, (0, BuildingRules())) if owner != PLATFORM else (0, BuildingRules())
+    versions = {party: version for party, version in ((PLATFORM, platform_version), (owner, own_version)) if version}
 
     def rule(name: str) -> tuple[object, int]:
         value = getattr(own, name)
@@ -43,14 +37,8 @@ def check_building_rules(
     if isinstance(supplies, tuple) and supply not in supplies:
         raise forbid("supplies", version, f"{supply} is not one of {', '.join(supplies)}")
     greatest, version = rule("greatest_percent")
-    if (
-        isinstance(greatest, int)
-        and isinstance(terms.discount, PercentOff)
-        and terms.discount.basis_points > greatest
-    ):
-        raise forbid(
-            "greatest_percent", version, f"{terms.discount.basis_points} basis points are above {greatest}"
-        )
+    if isinstance(greatest, int) and isinstance(terms.discount, PercentOff) and terms.discount.basis_points > greatest:
+        raise forbid("greatest_percent", version, f"{terms.discount.basis_points} basis points are above {greatest}")
     amounts, version = rule("greatest_amount")
     if isinstance(amounts, dict) and isinstance(terms.discount, AmountOff):
         most = amounts.get(terms.currency)

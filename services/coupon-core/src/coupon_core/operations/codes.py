@@ -21,7 +21,7 @@ from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import LIVE_STATES
 from coupon_core.model.refused import Refused
 from coupon_core.operations.manage import note_exhausted
-from coupon_core.operations.serials import NumberTaker
+from coupon_core.operations.serials import take_number
 from coupon_core.work import Call, UploadedCode
 
 
@@ -79,8 +79,7 @@ def export(call: Call) -> dict[str, Any]:
     room = campaign.room() or 0
     if room < command.count:
         raise Refused(CampaignExhausted(quantity=campaign.quantity or 0))
-    taker = NumberTaker(call, campaign, command.count)
-    numbers = [taker.take()[0] for _ in range(command.count)]
+    numbers = [take_number(call, campaign, command.count)[0] for _ in range(command.count)]
     first, last = numbers[0], numbers[-1]
     campaign.exported += command.count
     campaign.changed = True

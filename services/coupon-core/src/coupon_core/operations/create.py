@@ -113,9 +113,7 @@ def generate(call: Call) -> dict[str, Any]:
 def publish(call: Call) -> dict[str, Any]:
     """Put a merchant's own campaign on the platform. The platform has nothing to publish: it generates."""
     if call.party == PLATFORM:
-        raise Refused(
-            NotAllowed(actor=call.record.actor, operation="publish for the platform: generate instead")
-        )
+        raise Refused(NotAllowed(actor=call.record.actor, operation="publish for the platform: generate instead"))
     campaign = _create(call, call.command)
     campaign.state = "active"
     call.work.recorder(campaign).campaign_event(call.cause, CampaignPublished(listed=campaign.listed))

@@ -28,9 +28,7 @@ class Bearer:
         self.uploaded = uploaded
 
 
-def find(
-    call: Call, campaign: Campaign, reference: CouponReference, wanted: tuple[int, ...]
-) -> Coupon | Bearer:
+def find(call: Call, campaign: Campaign, reference: CouponReference, wanted: tuple[int, ...]) -> Coupon | Bearer:
     """The coupon meant; where a user holds several of a shared code, one in a `wanted` state first.
 
     Raises:
@@ -65,20 +63,12 @@ def _find(
         if coupon is not None:
             return coupon
         ranges = work.exported.get(number, [])
-        return (
-            Bearer(generated, None, None)
-            if any(first <= generated <= last for first, last in ranges)
-            else None
-        )
+        return Bearer(generated, None, None) if any(first <= generated <= last for first, last in ranges) else None
     coupon = work.by_code.get((number, code))
     if coupon is not None:
         return coupon
     uploaded = work.uploaded.get((number, code))
-    return (
-        Bearer(uploaded.position, uploaded.code, uploaded)
-        if uploaded is not None and not uploaded.taken
-        else None
-    )
+    return Bearer(uploaded.position, uploaded.code, uploaded) if uploaded is not None and not uploaded.taken else None
 
 
 def _of_user(work: Work, campaign: int, user: str | None, wanted: tuple[int, ...]) -> Coupon | None:

@@ -25,7 +25,7 @@ from coupon_core.model.campaign import HELD, Campaign, Coupon
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.manage import note_exhausted
-from coupon_core.operations.serials import NumberTaker
+from coupon_core.operations.serials import take_number
 from coupon_core.work import Call
 
 
@@ -49,7 +49,7 @@ class _Issuer:
         self.call, self.campaign, self.how = call, campaign, how
         self.limit = campaign.terms.per_user_limit
         self.recorder = call.work.recorder(campaign)
-        self.taker = NumberTaker(call, campaign, rows) if campaign.supply == "generated" else None
+        self.rows = rows
         self.shared_last = last_four(campaign.code) if campaign.code is not None else ""
 
     def issue(
@@ -64,11 +64,12 @@ class _Issuer:
             if len(held) >= self.limit:
                 return UserLimitReached(limit=self.limit, issued=len(held))
         code: str | None = None
-        if self.taker is not None:
+        shown: str | None = None
+        if campaign.supply == "generated":
             if given is not None:
                 return CodeNotExpected(supply=campaign.supply)
-            number, shown = self.taker.take()
-            last = shown[-4:]
+            number, made = take_number(call, campaign, self.rows)
+            last = made[-4:]
         elif campaign.supply == "shared":
             if given is not None and normalise(given) != campaign.code_normal:
                 return CodeNotExpected(supply=campaign.supply)
@@ -84,7 +85,8 @@ class _Issuer:
             uploaded.taken = True
             work.taken_codes.append((campaign.number, uploaded.position))
             campaign.available -= 1
-            number, code, last = uploaded.position, uploaded.code, last_four(uploaded.code)
+            number, code, shown = uploaded.position, uploaded.code, uploaded.shown
+            last = last_four(code)
         else:
             if given is None:
                 return CodeRequired()
@@ -94,8 +96,8 @@ class _Issuer:
             if work.by_code.get((campaign.number, code)) is not None:
                 return CodeTaken()
             campaign.last_number += 1
-            number, last = campaign.last_number, last_four(code)
-        coupon = Coupon(campaign.number, number, user, HELD, 0, call.now, code)
+            number, last, shown = campaign.last_number, last_four(code), given
+        coupon = Coupon(campaign.number, number, user, HELD, 0, call.now, code, shown=shown)
         campaign.add(HELD)
         work.add_coupon(campaign, coupon)
         self.recorder.issued(call.cause, number, user, last, self.how, order, paid)
@@ -120,17 +122,15 @@ def issue(call: Call) -> dict[str, Any]:
             rows.append(_row(index, row, campaign, result))
         else:
             refused += 1
-            rows.append(
-                {"row": index, "user": row.user, "refusal": call.refuse_row(index, result, user=row.user)}
-            )
+            rows.append({"row": index, "user": row.user, "refusal": call.refuse_row(index, result, user=row.user)})
     note_exhausted(call, campaign)
     return {"campaign": campaign.text, "accepted": len(rows) - refused, "refused": refused, "rows": rows}
 
 
 def _row(index: int, row: IssueRow, campaign: Campaign, coupon: Coupon) -> dict[str, Any]:
     answer: dict[str, Any] = {"row": index, "user": row.user, "coupon": f"{campaign.text}.{coupon.number}"}
-    if coupon.code is not None:
-        answer["code"] = coupon.code
+    if coupon.shown is not None:
+        answer["code"] = coupon.shown
     return answer
 
 
@@ -141,9 +141,7 @@ def claim(call: Call) -> dict[str, Any]:
     terms = campaign.terms
     if terms.price > 0 and (command.order is None or command.paid is None or command.paid < terms.price):
         raise Refused(PriceNotPaid(price=terms.price, currency=terms.currency))
-    result = _Issuer(call, campaign, "claim", 1).issue(
-        command.user, command.code, command.order, command.paid
-    )
+    result = _Issuer(call, campaign, "claim", 1).issue(command.user, command.code, command.order, command.paid)
     if not isinstance(result, Coupon):
         raise Refused(result)
     note_exhausted(call, campaign)
@@ -153,6 +151,6 @@ def claim(call: Call) -> dict[str, Any]:
         "valid_from": instant(campaign.starts),
         "valid_until": instant(campaign.ends),
     }
-    if result.code is not None:
-        answer["code"] = result.code
+    if result.shown is not None:
+        answer["code"] = result.shown
     return answer

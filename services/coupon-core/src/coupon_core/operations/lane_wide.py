@@ -27,9 +27,7 @@ def advance_clock(call: Call) -> dict[str, Any] | None:
     lane.clock = command.to
     if lane.next_due is None or lane.next_due > command.to:
         return {"partition": lane.partition, "now": instant(command.to)}
-    waiting = Waiting(
-        command=call.record.id, reply_to=call.record.replyto, reply_partition=call.record.replypartition
-    )
+    waiting = Waiting(command=call.record.id, reply_to=call.record.replyto, reply_partition=call.record.replypartition)
     continue_lane(call, RunDue(partition=lane.partition, until=command.to, part=1, waiting=waiting))
     return None
 
@@ -106,9 +104,7 @@ def set_merchant(call: Call) -> dict[str, Any]:
     known = call.lane.facts.merchants.get(merchant)
     if known is None or known[0] < command.version:
         call.lane.facts.merchants[merchant] = (command.version, command.state)
-        call.work.changed_facts.append(
-            (command.partition, "merchant", merchant, command.version, command.state)
-        )
+        call.work.changed_facts.append((command.partition, "merchant", merchant, command.version, command.state))
     return {"partition": command.partition, "version": call.lane.facts.merchants[merchant][0]}
 
 

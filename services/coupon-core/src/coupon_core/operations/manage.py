@@ -35,15 +35,11 @@ def note_exhausted(call: Call, campaign: Campaign) -> None:
     if campaign.state == "active" and room is not None and room <= 0:
         campaign.state = "exhausted"
         campaign.changed = True
-        call.work.recorder(campaign).campaign_event(
-            call.cause, CampaignExhausted(quantity=campaign.quantity or 0)
-        )
+        call.work.recorder(campaign).campaign_event(call.cause, CampaignExhausted(quantity=campaign.quantity or 0))
     elif campaign.state == "exhausted" and (room is None or room > 0):
         campaign.state = "active"
         campaign.changed = True
-        call.work.recorder(campaign).campaign_event(
-            call.cause, CampaignReplenished(quantity=campaign.quantity)
-        )
+        call.work.recorder(campaign).campaign_event(call.cause, CampaignReplenished(quantity=campaign.quantity))
 
 
 def pause(call: Call) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE
 from coupon_core.model.campaign import Campaign
 from coupon_core.work import Call, Work
@@ -28,40 +30,27 @@ def number_of_code(work: Work, campaign: Campaign, code: str) -> int | None:
     return number if number <= campaign.last_number else None
 
 
-class NumberTaker:
-    """Takes the campaign's next numbers one by one with their codes, computed in runs of at most `ahead`."""
+def take_number(call: Call, campaign: Campaign, ahead: int) -> tuple[int, str]:
+    """The campaign's next number and its code; moves `last_number`. Codes are computed in runs of about `ahead`."""
+    codes = call.work.next_codes.get(campaign.number)
+    if not codes:
+        codes = call.work.next_codes[campaign.number] = _next_codes(call, campaign, ahead)
+    campaign.last_number += 1
+    return campaign.last_number, codes.popleft()
 
-    def __init__(self, call: Call, campaign: Campaign, ahead: int) -> None:
-        self._call = call
-        self._campaign = campaign
-        self._ahead = ahead
-        self._codes: list[str] = []
-        self._place = 0
 
-    def take(self) -> tuple[int, str]:
-        """The next number and its code; moves `last_number`."""
-        if self._place == len(self._codes):
-            self._refill()
-        code = self._codes[self._place]
-        self._place += 1
-        self._campaign.last_number += 1
-        return self._campaign.last_number, code
-
-    def _refill(self) -> None:
-        campaign, work = self._campaign, self._call.work
-        index, offset = divmod(campaign.last_number, BLOCK_SIZE)
-        at = work.block_at.get((campaign.number, index))
-        if at is None:
-            lane = self._call.lane
-            block = lane.blocks * work.partitions + lane.partition
-            lane.blocks += 1
-            at = work.block_at[campaign.number, index] = (block, KEY_VERSION)
-            work.blocks[block] = (campaign.number, index, KEY_VERSION)
-            work.new_blocks.append((block, campaign.number, index, KEY_VERSION))
-        count = min(self._ahead, BLOCK_SIZE - offset)
-        first = (at[0] << BLOCK_BITS) | offset
-        self._codes = (
-            [work.codes.code_of(first, at[1])] if count == 1 else work.codes.codes_of(first, count, at[1])
-        )
-        self._ahead = max(1, self._ahead - count)
-        self._place = 0
+def _next_codes(call: Call, campaign: Campaign, ahead: int) -> deque[str]:
+    """Codes of the numbers that follow, within one block; a new block is taken from the lane's share."""
+    work = call.work
+    index, offset = divmod(campaign.last_number, BLOCK_SIZE)
+    at = work.block_at.get((campaign.number, index))
+    if at is None:
+        lane = call.lane
+        block = lane.blocks * work.partitions + lane.partition
+        lane.blocks += 1
+        at = work.block_at[campaign.number, index] = (block, KEY_VERSION)
+        work.blocks[block] = (campaign.number, index, KEY_VERSION)
+        work.new_blocks.append((block, campaign.number, index, KEY_VERSION))
+    count = min(max(ahead, work.expected.get(campaign.number, 0)), BLOCK_SIZE - offset)
+    first = (at[0] << BLOCK_BITS) | offset
+    return deque([work.codes.code_of(first, at[1])] if count == 1 else work.codes.codes_of(first, count, at[1]))

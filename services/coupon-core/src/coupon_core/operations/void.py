@@ -19,9 +19,9 @@ from contracts.refusals import (
 from coupon_core.model.campaign import BURNED, EXPIRED, HELD, REDEEMED, RESERVED, VOIDED, Campaign, Coupon
 from coupon_core.model.refused import Refused
 from coupon_core.operations.continuing import continue_campaign
-from coupon_core.operations.finding import Bearer, find, settle
+from coupon_core.operations.finding import Bearer, find, redeemed_at, settle
 from coupon_core.operations.redeem import take_bearer
-from coupon_core.work import Call
+from coupon_core.work import Call, Work
 
 
 def _void(call: Call, campaign: Campaign, coupon: Coupon, reason: str) -> None:
@@ -32,10 +32,10 @@ def _void(call: Call, campaign: Campaign, coupon: Coupon, reason: str) -> None:
     )
 
 
-def _why_not(campaign: Campaign, coupon: Coupon) -> Refusal | None:
+def _why_not(work: Work, campaign: Campaign, coupon: Coupon) -> Refusal | None:
     coupon_id = f"{campaign.text}.{coupon.number}"
     return {
-        REDEEMED: CouponAlreadyRedeemed(coupon=coupon_id),
+        REDEEMED: CouponAlreadyRedeemed(coupon=coupon_id, redeemed_at=redeemed_at(work, coupon)),
         BURNED: CouponBurned(coupon=coupon_id),
         EXPIRED: CouponExpired(coupon=coupon_id, expired_at=campaign.ends),
         VOIDED: VoidedAlready(coupon=coupon_id),
@@ -54,7 +54,7 @@ def void(call: Call) -> dict[str, Any]:
             if isinstance(found, Bearer):
                 found = take_bearer(call, campaign, found, None)
             settle(call, campaign, found)
-            why_not = _why_not(campaign, found)
+            why_not = _why_not(call.work, campaign, found)
             if why_not is not None:
                 raise Refused(why_not, found.number)
         except Refused as no:

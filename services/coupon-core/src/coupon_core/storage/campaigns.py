@@ -11,8 +11,8 @@ import asyncpg
 
 from contracts.campaigns import Terms
 from coupon_core.model.campaign import Campaign
+from coupon_core.storage import Connection
 
-Connection = asyncpg.Connection[asyncpg.Record]
 Row = asyncpg.Record
 
 COLUMNS = (
@@ -70,9 +70,7 @@ WHERE c.partition = $1 AND c.next_due <= $2 ORDER BY c.next_due, c.number LIMIT 
 """
 
 
-async def campaigns_due(
-    connection: Connection, partition: int, until: datetime, limit: int
-) -> list[Campaign]:
+async def campaigns_due(connection: Connection, partition: int, until: datetime, limit: int) -> list[Campaign]:
     """Campaigns of a lane in which something is due, in the order in which it shall happen."""
     return [from_row(row) for row in await connection.fetch(DUE, partition, until, limit)]
 
@@ -110,7 +108,7 @@ async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campa
     changed = [c for c in campaigns.values() if c.changed and not c.new]
     if new:
         rows = [
-            (c.number, c.id, c.partition, c.owner, c.origin, c.state, c.terms.model_dump_json(exclude_defaults=True),
+            (c.number, c.id, c.partition, c.owner, c.origin, c.state, c.terms.model_dump_json(),
              c.supply, c.code, c.code_normal, c.listed, c.quantity, c.starts, c.ends, c.created_at, c.seq, c.issued,
              *c.counts[1:], c.exported, c.available, c.last_number, c.swept, c.next_due)
             for c in new

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import asyncpg
-
+from coupon_core.storage import Connection
 from coupon_core.work import UploadedCode
-
-Connection = asyncpg.Connection[asyncpg.Record]
 
 UPLOADED = """
 SELECT u.campaign, u.position, u.code, u.shown, u.taken
@@ -17,9 +14,7 @@ JOIN uploaded_code u ON u.code = wanted.code AND u.campaign = wanted.campaign
 """
 
 
-async def uploaded_codes(
-    connection: Connection, pairs: Sequence[tuple[int, str]]
-) -> list[tuple[int, UploadedCode]]:
+async def uploaded_codes(connection: Connection, pairs: Sequence[tuple[int, str]]) -> list[tuple[int, UploadedCode]]:
     """Those of the codes that were uploaded, by (campaign number, normal code)."""
     rows = await connection.fetch(UPLOADED, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
     return [(row[0], UploadedCode(row[1], row[2], row[3], row[4])) for row in rows]
@@ -34,9 +29,7 @@ CROSS JOIN LATERAL (
 """
 
 
-async def free_codes(
-    connection: Connection, wanted: Sequence[tuple[int, int]]
-) -> list[tuple[int, UploadedCode]]:
+async def free_codes(connection: Connection, wanted: Sequence[tuple[int, int]]) -> list[tuple[int, UploadedCode]]:
     """The next codes not given out, by (campaign number, at most so many), in the order they came."""
     rows = await connection.fetch(FREE, [pair[0] for pair in wanted], [pair[1] for pair in wanted])
     found = [(row[0], UploadedCode(row[1], row[2], row[3], row[4])) for row in rows]
@@ -86,9 +79,7 @@ async def blocks_by_number(connection: Connection, blocks: Sequence[int]) -> lis
     return [tuple(row) for row in await connection.fetch(BLOCKS, blocks)]
 
 
-async def blocks_at(
-    connection: Connection, pairs: Sequence[tuple[int, int]]
-) -> list[tuple[int, int, int, int]]:
+async def blocks_at(connection: Connection, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
     """The same by (campaign number, index in the campaign)."""
     rows = await connection.fetch(BLOCKS_AT, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
     return [tuple(row) for row in rows]

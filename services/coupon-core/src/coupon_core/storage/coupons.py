@@ -8,13 +8,10 @@ from datetime import datetime
 import asyncpg
 
 from coupon_core.model.campaign import Coupon
+from coupon_core.storage import Connection
 from coupon_core.work import Redemption
 
-Connection = asyncpg.Connection[asyncpg.Record]
-
-COLUMNS = (
-    "k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at"
-)
+COLUMNS = "k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at"
 
 
 def _coupons(rows: Sequence[asyncpg.Record]) -> list[Coupon]:
@@ -40,9 +37,7 @@ JOIN coupon k ON k.campaign = wanted.campaign AND k.number = wanted.number
 
 async def coupons_by_number(connection: Connection, pairs: Sequence[tuple[int, int]]) -> list[Coupon]:
     """Coupons by (campaign number, coupon number)."""
-    return _coupons(
-        await connection.fetch(BY_NUMBER, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
-    )
+    return _coupons(await connection.fetch(BY_NUMBER, [pair[0] for pair in pairs], [pair[1] for pair in pairs]))
 
 
 BY_CODE = f"""
@@ -93,9 +88,7 @@ JOIN coupon k ON k.campaign = wanted.campaign AND k.due_at > $2 AND k.due_at IS 
 """
 
 
-async def next_reservations(
-    connection: Connection, campaigns: Sequence[int], now: datetime
-) -> dict[int, datetime]:
+async def next_reservations(connection: Connection, campaigns: Sequence[int], now: datetime) -> dict[int, datetime]:
     """By campaign, when its next reservation still in force runs out."""
     return {row["campaign"]: row["due"] for row in await connection.fetch(NEXT_RESERVATION, campaigns, now)}
 
@@ -146,9 +139,7 @@ async def write_coupons(connection: Connection, coupons: Sequence[Coupon]) -> No
         )
     if changed:
         keys = [k.campaign for k in changed], [k.number for k in changed], [k.state for k in changed]
-        if all(
-            k.state == 6 for k in changed
-        ):  # expiry comes by the hundred thousand and changes the state alone
+        if all(k.state == 6 for k in changed):  # expiry comes by the hundred thousand and changes the state alone
             status = await connection.execute(MOVE, *keys)
         else:
             status = await connection.execute(
@@ -206,8 +197,6 @@ async def write_redemptions(connection: Connection, redemptions: Sequence[Redemp
         await connection.execute(INSERT_REDEMPTIONS, *[list(column) for column in zip(*rows, strict=True)])
     if changed:
         returned = [(r.campaign, r.coupon, r.number, r.returned_at, r.return_reason) for r in changed]
-        await connection.execute(
-            UPDATE_REDEMPTIONS, *[list(column) for column in zip(*returned, strict=True)]
-        )
+        await connection.execute(UPDATE_REDEMPTIONS, *[list(column) for column in zip(*returned, strict=True)])
     for redemption in (*new, *changed):
         redemption.new = redemption.changed = False

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
 import cramjam
 
-Connection = asyncpg.Connection[asyncpg.Record]
+from coupon_core.storage import Connection
 
 EVENTS, REFUSALS, COMMANDS, DEAD_LETTERS = 1, 2, 3, 4
 _LEVEL = 1
@@ -79,9 +78,7 @@ WHERE campaign = $1 AND kind = 1 AND first_seq + count > $2 ORDER BY first_seq L
 """
 
 
-async def rows_of_campaign(
-    connection: Connection, campaign: UUID, after_seq: int, limit: int
-) -> list[JournalRow]:
+async def rows_of_campaign(connection: Connection, campaign: UUID, after_seq: int, limit: int) -> list[JournalRow]:
     """Event rows of a campaign that hold sequence numbers above `after_seq`, in order."""
     rows = await connection.fetch(OF_CAMPAIGN, campaign, after_seq + 1, limit)
     return [JournalRow(r[0], r[1], r[2], r[3], r[4], r[5], unpacked(r[6])) for r in rows]

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
-
 from contracts.commands import BuildingRules, SetTool
 from coupon_core.model.lane import Facts
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from coupon_core.storage import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +70,7 @@ WHERE lane.partition = new.partition
 """
 
 
-async def write_state(
-    connection: Connection, rows: Sequence[tuple[int, datetime | None, int, int, int]]
-) -> None:
+async def write_state(connection: Connection, rows: Sequence[tuple[int, datetime | None, int, int, int]]) -> None:
     """Write (partition, clock, lane_seq, campaigns, blocks) of lanes fenced in this transaction."""
     await connection.execute(WRITE_STATE, *_columns(rows, 5))
 

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
-
+from coupon_core.storage import Connection
 from coupon_core.work import Outcome
-
-Connection = asyncpg.Connection[asyncpg.Record]
 
 LOAD = """
 SELECT o.command, o.campaign, o.hash, o.status, o.at, o.body
@@ -46,8 +43,7 @@ async def write_outcomes(connection: Connection, outcomes: Sequence[Outcome]) ->
     await connection.execute(INSERT, *[list(column) for column in zip(*rows, strict=True)])
 
 
-def _text(body: object) -> str:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 INSERT_REFUSALS = """
