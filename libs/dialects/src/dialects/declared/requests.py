@@ -1,0 +1,158 @@
+"""Requests of a declared API as calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.fields import RequestNumber
+from dialects.calls import Call, CampaignName
+from dialects.declared.declaration import OUTSIDE, Declaration, HeaderKey, Operation
+from dialects.declared.mapping import NotMappable, canonical, is_true
+from dialects.documents import DOCUMENTS, Named, OperationName
+from dialects.json_body import read_json, refused_fields
+from dialects.keys import read_key
+from dialects.protocol import FieldProblem, Problem, Profile, RawRequest, RequestRefused, invalid, not_offered
+from dialects.routes import Route, find_route, query_of
+
+NUMBER: TypeAdapter[str] = TypeAdapter(RequestNumber)
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A request in canonical words, before it becomes a call."""
+
+    operation: OperationName
+    document: dict[str, Any]
+    named: Named
+
+
+def parse(request: RawRequest, profile: Profile) -> Call:
+    """What the request asks for. Raises RequestRefused."""
+    declaration = declaration_of(profile)
+    place = declaration.authentication
+    if isinstance(place, HeaderKey) and not request.has(place.header):
+        raise RequestRefused(
+            Problem(
+                "credential_misplaced",
+                401,
+                "Key in another place",
+                f"In this API the key stands in the header {place.header}.",
+            )
+        )
+    operations, parameters = find_route(routes(declaration), request)
+    source = source_of(request, parameters)
+    for name in operations:
+        operation = declaration.operations[name]
+        if operation.when is None or is_true(operation.when, source):
+            call = call_of(translate(name, operation, source, profile))
+            call.note.update(operation=name, source=source)
+            return call
+    raise not_offered("None of this API's operations at this path fits the request.", status=422)
+
+
+def declaration_of(profile: Profile) -> Declaration:
+    """The merchant's declaration. Raises RequestRefused where it has none."""
+    if profile.declaration is None:
+        raise RequestRefused(
+            Problem("no_declaration", 409, "No declaration", "No API is declared for this merchant yet; ask our staff.")
+        )
+    return profile.declaration
+
+
+def routes(declaration: Declaration) -> tuple[Route[tuple[OperationName, ...]], ...]:
+    """One route for each method and path; several operations may share it."""
+    shared: dict[tuple[str, str], list[OperationName]] = {}
+    for name, operation in declaration.operations.items():
+        shared.setdefault((operation.method, operation.path), []).append(name)
+    return tuple(Route(method, path, tuple(names)) for (method, path), names in shared.items())
+
+
+def source_of(request: RawRequest, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """What expressions see: `body`, `path`, `query`, `header` (lower-case names, no keys). Raises RequestRefused."""
+    return {
+        "body": read_json(request.body) if request.body.strip() else {},
+        "path": dict(parameters),
+        "query": query_of(request, None),
+        "header": {
+            name: value
+            for name, value in reversed(request.headers)
+            if name != "authorization" and read_key(value) is None
+        },
+    }
+
+
+def translate(name: OperationName, operation: Operation, source: Any, profile: Profile) -> Translated:
+    """A request's fields as canonical ones. Raises RequestRefused."""
+    declaration = declaration_of(profile)
+    currency, zone = declaration.currency or profile.currency, declaration.zone or profile.zone
+    try:
+        made = canonical(operation.request, source, currency, zone)
+    except NotMappable as error:
+        problems = tuple(
+            FieldProblem(problem.expression, f"{problem.detail} (for `{problem.field}`)") for problem in error.problems
+        )
+        raise invalid(f"`{problems[0].pointer}` {problems[0].detail}.", *problems) from None
+    document_class = DOCUMENTS[name]
+    campaign = _campaign(made.get("campaign"), made.get("campaign_key"))
+    named = Named(
+        request=_number(made.get("request"), "request"),
+        natural_key=_number(made.get("natural_key"), "natural_key"),
+        campaign=campaign,
+    )
+    document = {
+        field: value for field, value in made.items() if field in document_class.model_fields and field not in OUTSIDE
+    }
+    if name in ("publish", "generate"):
+        document.setdefault("currency", currency)
+        if isinstance(document.get("validity"), dict):
+            document["validity"].setdefault("zone", zone)
+    return Translated(name, document, named)
+
+
+def call_of(translated: Translated) -> Call:
+    """The call a canonical document stands for. Raises RequestRefused."""
+    document_class = DOCUMENTS[translated.operation]
+    try:
+        document = document_class.model_validate_json(json.dumps(translated.document, default=_decimal))
+    except ValidationError as error:
+        raise refused_fields(error, translated.document) from None
+    return document.call(translated.named)
+
+
+def _campaign(campaign: Any, key: Any) -> CampaignName | None:
+    if campaign is None and key is None:
+        return None
+    if campaign is None:
+        return CampaignName(natural_key=_number(key, "campaign_key"))
+    try:
+        return CampaignName(UUID(str(campaign)))
+    except ValueError:
+        raise invalid("`campaign` must be a campaign's id.", FieldProblem("/campaign", "must be an id")) from None
+
+
+def _number(value: Any, field: str) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    try:
+        return NUMBER.validate_python(value)
+    except ValidationError:
+        raise invalid(
+            f"`{field}` must be text of 1 to 255 characters.",
+            FieldProblem(f"/{field}", "must be text of 1 to 255 characters"),
+        ) from None
+
+
+def _decimal(value: Any) -> Any:
+    # A number with a fraction is none of ours; as text it is refused where it stands, by name.
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else str(value)
+    raise TypeError(type(value).__name__)
