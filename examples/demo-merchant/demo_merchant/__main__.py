@@ -25,17 +25,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo_merchant", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8900, help="0 takes a free one and prints it")
-    parser.add_argument(
-        "--base-path", default="", help="where the interface stands below the address, such as /scrip"
-    )
+    parser.add_argument("--base-path", default="", help="where the interface stands below the address, such as /scrip")
     parser.add_argument(
         "--state", type=Path, default=Path("demo-merchant.sqlite3"), help="SQLite file; kept over restarts"
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--users", type=int, metavar="N", help="N invented users (default 100)")
-    source.add_argument(
-        "--users-file", type=Path, metavar="FILE", help="one JSON object a line: id, attributes"
-    )
+    source.add_argument("--users-file", type=Path, metavar="FILE", help="one JSON object a line: id, attributes")
     source.add_argument(
         "--real-households",
         action="store_true",
@@ -44,9 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--token", help="bearer token Scrip must send (or DEMO_MERCHANT_TOKEN; else one is made and printed)"
     )
-    parser.add_argument(
-        "--webhook-secret", help="whsec_…: also take signed requests (or DEMO_MERCHANT_WEBHOOK_SECRET)"
-    )
+    parser.add_argument("--webhook-secret", help="whsec_…: also take signed requests (or DEMO_MERCHANT_WEBHOOK_SECRET)")
     return parser.parse_args()
 
 

@@ -91,9 +91,7 @@ def build(state: State, callers: Callers, base_path: str = "") -> Starlette:
         if len(deliveries) > MAX_DELIVERIES:
             return problem(413, "too_large", f"A request has at most {MAX_DELIVERIES} deliveries")
         try:
-            receipts = state.deliver(
-                deliveries, forget_keys=struck is not None and struck[0] == "forget_keys"
-            )
+            receipts = state.deliver(deliveries, forget_keys=struck is not None and struck[0] == "forget_keys")
         except KeyConflict as conflict:
             state.note(conflicts=1)
             pointer = f"/deliveries/{conflict.args[0]}/delivery_id"
@@ -107,9 +105,7 @@ def build(state: State, callers: Callers, base_path: str = "") -> Starlette:
 
     def find_delivery(request: Request, _: bytes, __: Struck) -> Response:
         found = state.delivery(request.path_params["delivery_id"])
-        return (
-            JSONResponse(found) if found else problem(404, "not_found", "No such delivery was applied here")
-        )
+        return JSONResponse(found) if found else problem(404, "not_found", "No such delivery was applied here")
 
     def recall(request: Request, body: bytes, _: Struck) -> Response:
         if fault := fault_of_key(request):
@@ -121,11 +117,7 @@ def build(state: State, callers: Callers, base_path: str = "") -> Starlette:
         if wrong := faults_of_recall(value):
             return invalid(wrong)
         receipt = state.recall(request.path_params["delivery_id"])
-        return (
-            JSONResponse(receipt)
-            if receipt
-            else problem(404, "not_found", "No such delivery was accepted here")
-        )
+        return JSONResponse(receipt) if receipt else problem(404, "not_found", "No such delivery was accepted here")
 
     def health(_: Request, __: bytes, ___: Struck) -> Response:
         return JSONResponse({"status": "ok", "contract": CONTRACT})
@@ -245,9 +237,6 @@ def cursor_after(last: str) -> str:
 def position(cursor: str) -> str | None:
     """The id after which a cursor goes on; None: not a cursor of ours."""
     try:
-        return (
-            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-            or None
-        )
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode() or None
     except (binascii.Error, ValueError):
         return None

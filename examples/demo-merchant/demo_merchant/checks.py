@@ -28,11 +28,7 @@ def parsed(body: bytes) -> Any:
 
 def faults_of_deliveries(value: Any) -> list[Fault]:
     """What is wrong with the body of `POST /coupons`; empty: nothing."""
-    if (
-        not isinstance(value, dict)
-        or not isinstance(value.get("deliveries"), list)
-        or not value["deliveries"]
-    ):
+    if not isinstance(value, dict) or not isinstance(value.get("deliveries"), list) or not value["deliveries"]:
         return [_fault("/deliveries", "must be a list of at least one delivery")]
     faults: list[Fault] = []
     keys: set[str] = set()

