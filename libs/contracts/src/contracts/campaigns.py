@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 from typing import Annotated, Literal, Self
 from zoneinfo import available_timezones
 
@@ -56,8 +57,13 @@ Rounding = Literal["half_up", "down", "up"]
 """How a percentage becomes whole minor units: to the nearest (halves up), down, or up."""
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # reads the whole zone folder
+
+
 def _known_zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in _zones():
         raise ValueError(f"{value!r} is not an IANA time zone such as Asia/Shanghai")
     return value
 

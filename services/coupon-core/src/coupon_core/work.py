@@ -1,4 +1,4 @@
-"""The view of a batch: what was loaded, what was decided, what must be written. Changed by operations, in memory only."""
+"""The view of a batch: what was loaded and decided, what must be written. Operations change it, in memory only."""
 
 from __future__ import annotations
 

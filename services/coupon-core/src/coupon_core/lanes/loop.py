@@ -108,7 +108,8 @@ class Core:
         self._to_emit: asyncio.Queue[Decided] = asyncio.Queue(maxsize=4)
         self._taking: dict[int, asyncio.Task[None]] = {}
         self._next_lane = 0
-        self._deciding_now = False
+        self._not_deciding = asyncio.Event()
+        self._not_deciding.set()
         self._stopping = False
 
     # --- who owns what
@@ -130,7 +131,7 @@ class Core:
             task.cancel()
         self._work_waits.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._drained(tasks[1]), 12)
+            await asyncio.wait_for(self._drained(), 12)
         for task in (*tasks, emitting, stopping):
             task.cancel()
         await asyncio.gather(*tasks, emitting, stopping, return_exceptions=True)
@@ -139,9 +140,8 @@ class Core:
         for task in done - {stopping}:
             task.result()
 
-    async def _drained(self, deciding: asyncio.Task[None]) -> None:
-        while self._deciding_now:
-            await asyncio.sleep(0.01)
+    async def _drained(self) -> None:
+        await self._not_deciding.wait()
         await self._to_emit.join()
 
     def assigned_now(self, partitions: Iterable[int]) -> None:
@@ -157,9 +157,13 @@ class Core:
             self._drop(partition)
 
     def _drop(self, partition: int) -> None:
+        """Forget a lane. It is paused, so that nothing fetched for it reaches the lane that takes its place."""
         lane = self.lanes.pop(partition, None)
         if lane is not None:
             lane.lost = True
+        topic_partition = TopicPartition(TOPIC, partition)
+        if topic_partition in self.consumer.assignment():
+            self.consumer.pause(topic_partition)
 
     def _start_taking(self, partition: int, *, confirm: bool) -> None:
         old = self._taking.pop(partition, None)
@@ -218,11 +222,14 @@ class Core:
         while True:
             batch = await self.consumer.getmany(timeout_ms=200, max_records=4_000)
             self.last_read = time.monotonic()
+            owners = {topic_partition: self.lanes.get(topic_partition.partition) for topic_partition in batch}
             for topic_partition, records in batch.items():
-                lane = self.lanes.get(topic_partition.partition)
+                lane = owners[topic_partition]
                 if lane is None:
                     continue
                 for number, record in enumerate(records):
+                    if lane.lost:  # taken over meanwhile: its new object reads from its own position
+                        break
                     if record.offset < lane.read_up_to:
                         continue
                     entry = self.reader.read(record)
@@ -282,7 +289,7 @@ class Core:
                 self._work_waits.clear()
                 await self._work_waits.wait()
                 continue
-            self._deciding_now = True
+            self._not_deciding.clear()
             try:
                 await self._decide_with_care(batch)
                 pause = 0.1
@@ -303,7 +310,7 @@ class Core:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             finally:
-                self._deciding_now = False
+                self._not_deciding.set()
 
     async def _decide_with_care(self, batch: list[tuple[Lane, list[Entry]]]) -> None:
         """Decide; a record that breaks us becomes a dead letter, found by its exception or by bisection."""
@@ -339,7 +346,7 @@ class Core:
             return
 
     async def _bisect(self, batch: list[tuple[Lane, list[Entry]]], error: Exception) -> bool:
-        """Split a batch that cannot be loaded or written; True when the halves were decided, False: one record was marked."""
+        """Split a batch that cannot be loaded or written; True: its halves are decided, False: one record is marked."""
         flat = [(lane, entry) for lane, entries in batch for entry in entries]
         if len(flat) == 1:
             BUGS.inc()

@@ -1,1 +1,1 @@
-"""What may happen to campaigns and coupons: a file per verb. Functions of (call): load from the view, decide, change it."""
+"""What may happen to campaigns and coupons, a file per verb: functions of a call that change the view of its batch."""
