@@ -198,9 +198,10 @@ class OutboxRelay:
             await connection.execute(_RELEASE, self._holder)
         finally:
             self._lead(None)
-            if not connection.is_closed():
-                with contextlib.suppress(asyncpg.InterfaceError):
-                    await connection.remove_listener(channel, self._woken)
+            try:
+                await connection.remove_listener(channel, self._woken)
+            except Exception:
+                connection.terminate()  # it is broken, and the pool takes none back that still listens
 
     async def _pass(self, connection: Connection) -> str:
         """One batch: `more`, `drained` (nothing left, or another process sends), or `not acknowledged`."""
