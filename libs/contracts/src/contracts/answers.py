@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from contracts.fields import Fact
 
 
@@ -14,7 +16,7 @@ class RefusalAnswer(Fact):
 
     code: str
     message: str
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = Field(default_factory=dict)
 
 
 class Reply(Fact):

@@ -317,10 +317,11 @@ class CommandRecord(Contract):
 
 
 def _record_class(command: type[Contract]) -> type[CommandRecord]:
+    fixed: Any = Literal[type_of(command)]
     made = create_model(
         f"{command.__name__}Record",
         __base__=CommandRecord,
-        type=(Literal[type_of(command)], type_of(command)),
+        type=(fixed, type_of(command)),
         data=(command, ...),
     )
     return cast("type[CommandRecord]", made)

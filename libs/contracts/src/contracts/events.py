@@ -30,7 +30,7 @@ class CampaignCreated(Fact):
     quantity: int | None
     starts: datetime
     ends: datetime
-    rules: dict[str, int] = {}
+    rules: dict[str, int] = Field(default_factory=dict)
     """Versions of the building rules it was checked against, by party."""
 
 
@@ -242,7 +242,8 @@ class EventRecord(Fact):
 
 
 def _record_class(event: type[Fact], name: str) -> type[EventRecord]:
-    made = create_model(f"{event.__name__}Record", __base__=EventRecord, type=(Literal[name], name), data=(event, ...))
+    fixed: Any = Literal[name]
+    made = create_model(f"{event.__name__}Record", __base__=EventRecord, type=(fixed, name), data=(event, ...))
     return cast("type[EventRecord]", made)
 
 

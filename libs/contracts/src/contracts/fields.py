@@ -15,13 +15,13 @@ PLATFORM = "platform"
 class Contract(BaseModel):
     """Base of what we accept: frozen, strict about unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="iso8601")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_timedelta="iso8601")
 
 
 class Fact(BaseModel):
     """Base of what we emit: readers ignore fields they do not know, so fields may be added."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 def _at_most_64_bytes(value: str) -> str:

@@ -1,4 +1,7 @@
-"""Refusals: a rule said no. One class each: a stable code, a sentence, typed facts. A refusal is an answer, no error."""
+"""Refusals: a rule said no. One class each: a stable code, a sentence, typed facts.
+
+A refusal is an answer, no error.
+"""
 
 from __future__ import annotations
 
