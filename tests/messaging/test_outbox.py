@@ -131,7 +131,7 @@ async def test_sent_rows_are_trimmed_after_a_while(pool: Pool, trial: Trial, ada
     async with relaying(pool, adapter, keep_sent_seconds=0.0):
 
         async def trimmed() -> bool:
-            return await pool.fetchval("SELECT count(*) FROM outbox") == 0
+            return bool(await pool.fetchval("SELECT count(*) = 0 FROM outbox"))
 
         await until(trimmed)
 

@@ -94,6 +94,5 @@ def _what_is_wrong(error: ValueError) -> str:
         return str(error)
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'record'}: {problem['msg']}"
-        for problem in problems[:5]
+        f"{'.'.join(str(part) for part in problem['loc']) or 'record'}: {problem['msg']}" for problem in problems[:5]
     )

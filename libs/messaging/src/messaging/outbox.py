@@ -71,9 +71,7 @@ FROM unnest($1::text[], $2::bytea[], $3::int[], $4::bytea[]) WITH ORDINALITY
 ORDER BY number"""
 
 
-async def enqueue(
-    connection: Connection, topic: str, key: bytes, value: bytes, partition: int | None = None
-) -> None:
+async def enqueue(connection: Connection, topic: str, key: bytes, value: bytes, partition: int | None = None) -> None:
     """Send this record if, and after, the caller's transaction commits. See `enqueue_all`."""
     await enqueue_all(connection, [OutgoingRecord(topic, key, value, partition)])
 
@@ -217,9 +215,7 @@ class OutboxRelay:
         if not rows:
             self._trouble = None
             return "drained"
-        records = [
-            OutgoingRecord(row["topic"], row["record_key"], row["value"], row["partition"]) for row in rows
-        ]
+        records = [OutgoingRecord(row["topic"], row["record_key"], row["value"], row["partition"]) for row in rows]
         offsets = await self._sender.send_all(records, deadline_seconds=SEND_SECONDS)
         failpoint(BEFORE_MARK)
         sent = [row["id"] for row, offset in zip(rows, offsets, strict=True) if offset is not None]

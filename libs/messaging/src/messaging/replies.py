@@ -121,9 +121,7 @@ class ReplyReader:
             try:
                 batches = await self._consumer.getmany(timeout_ms=POLL_MS)
             except KafkaError as error:
-                logger.warning(
-                    "Replies cannot be read.", action="replies_not_read", reason=type(error).__name__
-                )
+                logger.warning("Replies cannot be read.", action="replies_not_read", reason=type(error).__name__)
                 await asyncio.sleep(0.5)
                 continue
             for records in batches.values():

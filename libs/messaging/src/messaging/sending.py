@@ -23,12 +23,8 @@ Header = tuple[str, bytes]
 
 logger = structlog.get_logger()
 _sent = Counter("scrip_records_sent", "Records the broker has acknowledged.", ["topic"])
-_not_acknowledged = Counter(
-    "scrip_records_not_acknowledged", "Records without an acknowledgement.", ["topic"]
-)
-_producers = Counter(
-    "scrip_producers_started", "Producers started; more than one: the others were thrown away."
-)
+_not_acknowledged = Counter("scrip_records_not_acknowledged", "Records without an acknowledgement.", ["topic"])
+_producers = Counter("scrip_producers_started", "Producers started; more than one: the others were thrown away.")
 _seconds = Histogram(
     "scrip_acknowledgement_seconds",
     "From handing records to the producer to the broker's acknowledgement.",
@@ -44,9 +40,7 @@ class RecordTooLarge(Exception):
     """The record is larger than a record may be; nothing was sent. Sending it again is no use."""
 
     def __init__(self, topic: str, size: int) -> None:
-        super().__init__(
-            f"A record for {topic} has {size:,} bytes; at most {MAX_RECORD_BYTES:,} are allowed."
-        )
+        super().__init__(f"A record for {topic} has {size:,} bytes; at most {MAX_RECORD_BYTES:,} are allowed.")
         self.topic = topic
         self.size = size
         self.limit = MAX_RECORD_BYTES
@@ -143,9 +137,7 @@ class Sender:
         record = OutgoingRecord(topic, key, value, partition, headers)
         (offset,) = await self.send_all([record], deadline_seconds=deadline_seconds)
         if offset is None:
-            raise NotAcknowledged(
-                f"No acknowledgement for a record of {topic} within {deadline_seconds:g} s."
-            )
+            raise NotAcknowledged(f"No acknowledgement for a record of {topic} within {deadline_seconds:g} s.")
         return offset
 
     async def send_all(

@@ -135,9 +135,7 @@ class Subscriber:
                 failures += 1
                 self._trouble = "The Kafka broker does not answer."
                 if failures == 1:
-                    logger.warning(
-                        "The consumers wait for the broker.", action="consumers_waiting", reason=str(error)
-                    )
+                    logger.warning("The consumers wait for the broker.", action="consumers_waiting", reason=str(error))
                 await broker.stop()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(backoff_seconds(failures, longest=5.0)):

@@ -66,9 +66,7 @@ class _Joined(ConsumerRebalanceListener):  # type: ignore[misc]
 class Taker:
     """One topic's consumer and what is known of its partitions."""
 
-    def __init__(
-        self, pool: Pool, trust: Trust, subscription: Subscription[Any], settings: dict[str, Any]
-    ) -> None:
+    def __init__(self, pool: Pool, trust: Trust, subscription: Subscription[Any], settings: dict[str, Any]) -> None:
         self._pool = pool
         self._trust = trust
         self._subscription = subscription
@@ -209,9 +207,7 @@ class Taker:
         rows = await connection.fetch(_ENTER, self._subscription.topic.name, names) if names else []
         return {row["id"] for row in rows}
 
-    def _hold(
-        self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, error: Exception
-    ) -> None:
+    def _hold(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, error: Exception) -> None:
         """Take this offset again after a pause. No error is raised when the partition was taken from us."""
         failures = self._failures[partition] = self._failures.get(partition, 0) + 1
         seconds = backoff_seconds(failures, longest=LONGEST_HOLD_SECONDS)
@@ -227,9 +223,7 @@ class Taker:
         with contextlib.suppress(KafkaError):
             consumer.pause(partition)
             consumer.seek(partition, offset)
-        self._holds[partition] = asyncio.get_running_loop().call_later(
-            seconds, self._resume, consumer, partition
-        )
+        self._holds[partition] = asyncio.get_running_loop().call_later(seconds, self._resume, consumer, partition)
         _held.labels(partition.topic).set(len(self._holds))
 
     def _resume(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
@@ -243,9 +237,7 @@ class Taker:
 
     def _fail(self, error: Exception, records: tuple[Record, ...]) -> None:
         places = {f"{record.topic}-{record.partition}" for record in records}
-        failure = HandlerFailed(
-            f"Taking records of {', '.join(sorted(places))} failed: {type(error).__name__}."
-        )
+        failure = HandlerFailed(f"Taking records of {', '.join(sorted(places))} failed: {type(error).__name__}.")
         failure.__cause__ = error
         if not self.failed.done():
             self.failed.set_exception(failure)
@@ -256,9 +248,7 @@ class Taker:
                 await consumer.commit(offsets)
         except (KafkaError, TimeoutError) as error:
             # The partition went to another member, or the broker is away: the inbox absorbs the repeat.
-            logger.info(
-                "Offsets could not be committed.", action="offsets_not_committed", reason=type(error).__name__
-            )
+            logger.info("Offsets could not be committed.", action="offsets_not_committed", reason=type(error).__name__)
 
     async def watch(self) -> None:
         """Note lag and movement; raises ConsumerStuck when records wait and the position stands still."""

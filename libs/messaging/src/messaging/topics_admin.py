@@ -32,10 +32,7 @@ async def create_topics(bootstrap: str, topics: Sequence[Topic], lanes: int) -> 
         if missing:
             # {} (and not None) is how aiokafka is told that -1 means the broker's default.
             response = await admin.create_topics(
-                [
-                    NewTopic(topic.name, topic.partition_count(lanes), -1, {}, topic.config())
-                    for topic in missing
-                ]
+                [NewTopic(topic.name, topic.partition_count(lanes), -1, {}, topic.config()) for topic in missing]
             )
             for name, code, *said in response.topic_errors:
                 # Another one who starts at the same time may have made it.
@@ -56,14 +53,13 @@ async def _check(admin: AIOKafkaAdminClient, topics: Sequence[Topic], lanes: int
         return
     names = sorted(topic.name for topic in topics)
     found = {item["topic"]: len(item["partitions"]) for item in await admin.describe_topics(names)}
+    missing = [name for name in names if not found.get(name)]
+    if missing:
+        raise TopicMismatch(f"Topic {missing[0]} does not exist; topics are made when the platform starts.")
     configs = await _configs(admin, names)
     for topic in topics:
         expected = topic.partition_count(lanes)
-        partitions = found.get(topic.name, 0)
-        if not partitions:
-            raise TopicMismatch(
-                f"Topic {topic.name} does not exist; topics are made when the platform starts."
-            )
+        partitions = found[topic.name]
         if partitions != expected:
             raise TopicMismatch(
                 f"Topic {topic.name} has {partitions} partitions where {expected} are expected; the "
