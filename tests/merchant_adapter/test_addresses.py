@@ -135,11 +135,6 @@ async def canary() -> AsyncIterator[Canary]:
         assert canary.touched == 0
 
 
-@pytest.fixture(scope="module")
-def tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
-
-
 def profile(base_url: str) -> OpenApiProfile:
     return OpenApiProfile(
         base_url=base_url, authentication=BearerAuthentication(token=SecretStr(TOKEN)), requests_per_second=1000

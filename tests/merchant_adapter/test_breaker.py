@@ -1,6 +1,7 @@
 """A merchant who fails again and again is left alone for a while, and found again by one call."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 
 import pytest
@@ -26,8 +27,10 @@ OPEN_SECONDS = 0.3
 
 
 @pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    outbound = Outbound(AddressPolicy(allow_local=True), HttpLimits(deadline_seconds=2), Breakers(3, OPEN_SECONDS))
+async def outbound(tls: ssl.SSLContext) -> AsyncIterator[Outbound]:
+    outbound = Outbound(
+        AddressPolicy(allow_local=True), HttpLimits(deadline_seconds=2), Breakers(3, OPEN_SECONDS), tls=tls
+    )
     yield outbound
     await outbound.aclose()
 

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
 from merchant_adapter.interfaces import (
     CredentialsRefused,
@@ -37,9 +34,9 @@ from tests.support.demo_merchants import (
     schema_faults,
     start_demo_merchant,
 )
-from tests.support.web_servers import serving
 
 Connect = Callable[[str], MerchantInterface]
+Saying = Callable[[Response], str]
 
 
 async def all_users(interface: MerchantInterface, limit: int) -> list[User]:
@@ -84,7 +81,7 @@ class TestUsers:
         assert len(users) == 2469
         assert sum(1 for user in users if user.attributes) == 801
 
-    async def test_a_row_that_is_not_a_user_is_refused_alone(self, connect: Connect) -> None:
+    async def test_a_row_that_is_not_a_user_is_refused_alone(self, connect: Connect, saying: Saying) -> None:
         bad: list[object] = [
             *({}, [], None, 5, {"id": ""}, {"id": 7}, {"id": "x" * 65}, {"id": "ü" * 33}, {"id": "nul\0"}),
             {"id": "a", "attributes": []},
@@ -101,8 +98,8 @@ class TestUsers:
             {"id": "a", "deleted": "yes"},
         ]
         good = [{"id": "a", "attributes": {"x": None, "y": True}, "colour": "unknown fields are fine"}]
-        with serving(answering(JSONResponse({"items": bad + good}))) as address:
-            page = await connect(address).list_users(None, 100)
+        address = saying(JSONResponse({"items": bad + good}))
+        page = await connect(address).list_users(None, 100)
         assert [user.id for user in page.users] == ["a"]
         assert page.users[0].attributes == {"y": True}
         assert [row.position for row in page.refused] == list(range(len(bad)))
@@ -124,11 +121,13 @@ class TestUsers:
             b'{"items": [' + b"1," * 1000 + b"1]}",
         ],
     )
-    async def test_a_page_of_another_shape_is_the_merchants_fault(self, connect: Connect, body: bytes) -> None:
-        with serving(answering(Response(body, media_type="application/json"))) as address:
-            with pytest.raises(MerchantMisbehaves) as failure:
-                await connect(address).list_users(None, 100)
-            assert not failure.value.outcome_unknown
+    async def test_a_page_of_another_shape_is_the_merchants_fault(
+        self, connect: Connect, saying: Saying, body: bytes
+    ) -> None:
+        address = saying(Response(body, media_type="application/json"))
+        with pytest.raises(MerchantMisbehaves) as failure:
+            await connect(address).list_users(None, 100)
+        assert not failure.value.outcome_unknown
 
 
 class TestDeliveries:
@@ -263,20 +262,20 @@ class TestDeliveries:
         ],
     )
     async def test_receipts_of_another_shape_leave_the_outcome_unknown(
-        self, connect: Connect, receipts: object
+        self, connect: Connect, saying: Saying, receipts: object
     ) -> None:
-        with serving(answering(JSONResponse({"receipts": receipts}))) as address:
-            with pytest.raises(MerchantMisbehaves) as failure:
-                await connect(address).deliver([a_delivery(delivery_id="d")])
-            assert failure.value.outcome_unknown
+        address = saying(JSONResponse({"receipts": receipts}))
+        with pytest.raises(MerchantMisbehaves) as failure:
+            await connect(address).deliver([a_delivery(delivery_id="d")])
+        assert failure.value.outcome_unknown
 
-    async def test_a_404_that_is_not_the_interfaces_own_is_no_lookup(self, connect: Connect) -> None:
-        with serving(answering(PlainTextResponse("nothing here", 404))) as address:
-            interface = connect(address)
-            with pytest.raises(MerchantMisbehaves):
-                await interface.find_delivery(a_delivery())
-            with pytest.raises(MerchantMisbehaves):
-                await interface.recall(a_delivery(), "voided")
+    async def test_a_404_that_is_not_the_interfaces_own_is_no_lookup(self, connect: Connect, saying: Saying) -> None:
+        address = saying(PlainTextResponse("nothing here", 404))
+        interface = connect(address)
+        with pytest.raises(MerchantMisbehaves):
+            await interface.find_delivery(a_delivery())
+        with pytest.raises(MerchantMisbehaves):
+            await interface.recall(a_delivery(), "voided")
 
 
 class TestWhatAnAnswerMeans:
@@ -346,12 +345,3 @@ class TestWhatAnAnswerMeans:
         delivery = a_delivery()
         assert (await interface.deliver([delivery, a_delivery()]))[0].status == "accepted"
         assert (await interface.recall(delivery, "reason — with umlauts äöü")).status == "recalled"
-
-
-def answering(response: Response) -> Starlette:
-    """An application that answers everything the same."""
-
-    def answer(_: Request) -> Response:
-        return response
-
-    return Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
