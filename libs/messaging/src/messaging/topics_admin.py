@@ -29,17 +29,23 @@ async def create_topics(bootstrap: str, topics: Sequence[Topic], lanes: int) -> 
         existing = set(await admin.list_topics())
         await _check(admin, [topic for topic in topics if topic.name in existing], lanes)
         missing = [topic for topic in topics if topic.name not in existing]
+        made: list[str] = []
         if missing:
             # {} (and not None) is how aiokafka is told that -1 means the broker's default.
-            response = await admin.create_topics(
-                [NewTopic(topic.name, topic.partition_count(lanes), -1, {}, topic.config()) for topic in missing]
-            )
+            wanted = [NewTopic(topic.name, topic.partition_count(lanes), -1, {}, topic.config()) for topic in missing]
+            response = await admin.create_topics(wanted)
             for name, code, *said in response.topic_errors:
                 # Another one who starts at the same time may have made it.
                 if code not in (0, TopicAlreadyExistsError.errno):
                     reason = said[0] if said and said[0] else for_code(code).__name__
                     raise TopicMismatch(f"Topic {name} cannot be made: {reason}.")
-    return [topic.name for topic in missing]
+                if code == 0:
+                    made.append(name)
+            # The answer comes before all of the broker knows the topics.
+            while not {topic.name for topic in missing} <= set(await admin.list_topics()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await _check(admin, missing, lanes)
+    return made
 
 
 async def check_topics(bootstrap: str, lanes: int, topics: Sequence[Topic] = TOPICS) -> None:
