@@ -33,7 +33,7 @@ from contracts.commands import (
 
 @dataclass(frozen=True, slots=True)
 class CampaignName:
-    """Which campaign: its id, or the natural key under which the merchant made it. With both, the id is tried first."""
+    """Which campaign: its id, or the natural key under which the merchant made it. With both, the id counts."""
 
     id: UUID | None = None
     natural_key: str | None = None

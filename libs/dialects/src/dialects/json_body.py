@@ -59,7 +59,7 @@ def refused_fields(error: ValidationError, document: Any) -> RequestRefused:
     problems: dict[str, FieldProblem] = {}
     for found in error.errors(include_url=False, include_context=False, include_input=False):
         pointer = _pointer(found, document)
-        problems.setdefault(pointer, FieldProblem(pointer, found["msg"]))
+        problems.setdefault(pointer, FieldProblem(pointer, found["msg"].removeprefix("Value error, ")))
         if len(problems) == MAX_ERRORS:
             break
     first = next(iter(problems.values()))

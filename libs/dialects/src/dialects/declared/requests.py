@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -22,15 +22,6 @@ from dialects.protocol import FieldProblem, Problem, Profile, RawRequest, Reques
 from dialects.routes import Route, find_route, query_of
 
 NUMBER: TypeAdapter[str] = TypeAdapter(RequestNumber)
-
-
-@dataclass(frozen=True, slots=True)
-class Translated:
-    """A request in canonical words, before it becomes a call."""
-
-    operation: OperationName
-    document: dict[str, Any]
-    named: Named
 
 
 def parse(request: RawRequest, profile: Profile) -> Call:
@@ -51,7 +42,7 @@ def parse(request: RawRequest, profile: Profile) -> Call:
     for name in operations:
         operation = declaration.operations[name]
         if operation.when is None or is_true(operation.when, source):
-            call = call_of(translate(name, operation, source, profile))
+            call = call_of(name, operation, source, profile)
             call.note.update(operation=name, source=source)
             return call
     raise not_offered("None of this API's operations at this path fits the request.", status=422)
@@ -88,8 +79,8 @@ def source_of(request: RawRequest, parameters: Mapping[str, str]) -> dict[str, A
     }
 
 
-def translate(name: OperationName, operation: Operation, source: Any, profile: Profile) -> Translated:
-    """A request's fields as canonical ones. Raises RequestRefused."""
+def call_of(name: OperationName, operation: Operation, source: Any, profile: Profile) -> Call:
+    """A request's fields translated, as a call. Raises RequestRefused, which points at the merchant's own fields."""
     declaration = declaration_of(profile)
     currency, zone = declaration.currency or profile.currency, declaration.zone or profile.zone
     try:
@@ -101,8 +92,11 @@ def translate(name: OperationName, operation: Operation, source: Any, profile: P
         raise invalid(f"`{problems[0].pointer}` {problems[0].detail}.", *problems) from None
     document_class = DOCUMENTS[name]
     campaign = _campaign(made.get("campaign"), made.get("campaign_key"))
+    number = _number(made.get("request"), "request")
+    if number is None and "request" in operation.request:
+        raise _theirs(invalid("The request number is missing.", FieldProblem("/request", "is missing")), operation)
     named = Named(
-        request=_number(made.get("request"), "request"),
+        request=number,
         natural_key=_number(made.get("natural_key"), "natural_key"),
         campaign=campaign,
     )
@@ -113,17 +107,27 @@ def translate(name: OperationName, operation: Operation, source: Any, profile: P
         document.setdefault("currency", currency)
         if isinstance(document.get("validity"), dict):
             document["validity"].setdefault("zone", zone)
-    return Translated(name, document, named)
-
-
-def call_of(translated: Translated) -> Call:
-    """The call a canonical document stands for. Raises RequestRefused."""
-    document_class = DOCUMENTS[translated.operation]
     try:
-        document = document_class.model_validate_json(json.dumps(translated.document, default=_decimal))
+        return document_class.model_validate_json(json.dumps(document, default=_decimal)).call(named)
     except ValidationError as error:
-        raise refused_fields(error, translated.document) from None
-    return document.call(translated.named)
+        raise _theirs(refused_fields(error, document), operation) from None
+
+
+def _theirs(refused: RequestRefused, operation: Operation) -> RequestRefused:
+    """A refusal whose pointers name the merchant's expressions instead of our fields, where there is one."""
+    renamed: list[FieldProblem] = []
+    for problem in refused.problem.errors:
+        parts = problem.pointer.strip("/").split("/")
+        names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+        rule = next((operation.request[name] for name in names if name in operation.request), None)
+        source = rule if isinstance(rule, str) else rule.source if rule is not None else None
+        if source is None:
+            renamed.append(problem)
+        else:
+            renamed.append(FieldProblem(source, f"{problem.detail} (for `{'.'.join(parts)}`)"))
+    first = renamed[0]
+    where = f"`{first.pointer}`: " if first.pointer else ""
+    return RequestRefused(replace(refused.problem, detail=f"{where}{first.detail}.", errors=tuple(renamed)))
 
 
 def _campaign(campaign: Any, key: Any) -> CampaignName | None:

@@ -19,7 +19,8 @@ from dialects.calls import (
     UploadCodeList,
 )
 from dialects.declared.declaration import Declaration, DeclarationInvalid, read_declaration
-from dialects.declared.requests import call_of, parse, source_of, translate
+from dialects.declared.mapping import is_true
+from dialects.declared.requests import call_of, parse, source_of
 from dialects.documents import OperationName
 from dialects.protocol import FieldProblem, Profile, RawRequest, RequestRefused
 
@@ -93,7 +94,9 @@ def _one(name: OperationName, request: RawRequest, profile: Profile, declaration
     path = {part[1:-1]: part[1:-1] for part in operation.path.split("/") if part.startswith("{")}
     try:
         source = source_of(request, path)
-        return Trial(name, describe(call_of(translate(name, operation, source, profile))))
+        if operation.when is not None and not is_true(operation.when, source):
+            return Trial(name, None, (FieldProblem(operation.when, "does not hold for this sample"),))
+        return Trial(name, describe(call_of(name, operation, source, profile)))
     except RequestRefused as refused:
         return Trial(name, None, _problems(refused))
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from contracts.commands import ClaimCoupon
-from dialects.calls import Call, ChangeCampaign, CreateCampaign, GetOutcome, Outcome
+from dialects.calls import Call, ChangeCampaign, CreateCampaign, Outcome
 from dialects.json_body import json_answer
 from dialects.protocol import Problem, Profile, RawAnswer
 
@@ -16,11 +16,12 @@ COMMANDS_PATH = "/merchant/v1/commands/"
 
 def answer(call: Call, outcome: Outcome, profile: Profile) -> RawAnswer:
     """The outcome; 201 for what was made, 202 while it is not known, 200 otherwise."""
-    if outcome.pending and outcome.reference is not None and not isinstance(call, GetOutcome):
+    if outcome.pending:
+        reference = outcome.reference or ""
         return json_answer(
             202,
-            {"status": "pending", "reference": outcome.reference},
-            (("Location", COMMANDS_PATH + outcome.reference), ("Retry-After", "1")),
+            {"status": "pending", "reference": reference},
+            (("Location", COMMANDS_PATH + reference), ("Retry-After", "1")),
         )
     headers: list[tuple[str, str]] = []
     if outcome.replayed:
@@ -31,10 +32,7 @@ def answer(call: Call, outcome: Outcome, profile: Profile) -> RawAnswer:
         headers.append(("Location", f"/merchant/v1/campaigns/{outcome.body['campaign']}"))
     elif isinstance(call, ChangeCampaign) and isinstance(call.command, ClaimCoupon):
         status = 201
-    body = document(outcome)
-    if isinstance(call, GetOutcome) and call.note.get("reference"):
-        body = {"reference": call.note["reference"], **body}
-    return json_answer(status, body, headers)
+    return json_answer(status, document(outcome), headers)
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
@@ -42,7 +40,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
     body = dict(outcome.body)
     if outcome.as_of is not None:
         body.setdefault("as_of", outcome.as_of.isoformat().replace("+00:00", "Z"))
-    if outcome.reference is not None and "rows" in body:
+    if outcome.reference is not None:
         body["reference"] = outcome.reference
     return body
 

@@ -166,7 +166,7 @@ def get_outcome(request: RawRequest, parameters: Parameters, profile: Profile) -
     reference = parameters["reference"]
     command = read_reference(profile.secret, reference)
     bulk = None if command is not None else _bulk(reference)
-    return GetOutcome(command=command, bulk=bulk, note={"reference": reference})
+    return GetOutcome(command=command, bulk=bulk)
 
 
 def get_results(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
@@ -218,7 +218,7 @@ def _asks_not_to_wait(request: RawRequest) -> bool:
 def _campaign(parameters: Parameters) -> CampaignName:
     text = parameters["campaign"]
     try:
-        return CampaignName(UUID(text), text)
+        return CampaignName(UUID(text))
     except ValueError:
         # Whoever writes a name of their own there made the campaign with it as Idempotency-Key.
         return CampaignName(natural_key=text)

@@ -67,6 +67,9 @@ def answer(call: Call, outcome: Outcome, profile: Profile) -> RawAnswer:
         return json_answer(202, {"async_action_id": f"aa_{outcome.reference}"})
     if outcome.pending and not isinstance(call, GetOutcome):
         return errors.error(UNKNOWN_YET, call, profile)
+    if isinstance(call, IssueToUsers) and "refusal" in outcome.body["rows"][0]:
+        refusal = outcome.body["rows"][0]["refusal"]
+        return errors.error(Problem(refusal["code"], 400, refusal["code"], refusal["message"]), call, profile)
     return json_answer(200, SHAPES[type(call)](call, outcome))
 
 

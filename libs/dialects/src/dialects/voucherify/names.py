@@ -19,10 +19,10 @@ def campaign_text(campaign: str | UUID) -> str:
 
 
 def campaign_name(text: str) -> CampaignName:
-    """A campaign as a path or body names it: by id, or by the merchant's own name (an id first, where it is both)."""
+    """A campaign as a path or body names it: by id, or by the merchant's own name (an id, where it could be both)."""
     if text.startswith("camp_"):
         try:
-            return CampaignName(UUID(text[5:]), text)
+            return CampaignName(UUID(text[5:]))
         except ValueError:
             pass
     return CampaignName(natural_key=text)
