@@ -1,8 +1,13 @@
-"""`python -m coupon_core` runs the service; `python -m coupon_core migrate` brings its schema up to date."""
+"""`python -m coupon_core` runs the service.
+
+`python -m coupon_core migrate` brings its schema up to date, `python -m coupon_core audit` checks what the tables
+hold and ends with 1 when something differs; both read SCRIP_DATABASE_URL alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +16,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from coupon_core.audit import print_audit
 from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.lanes.emitting import Emitter
 from coupon_core.lanes.loop import Core
@@ -41,6 +47,8 @@ LOOP_PLANNER = {
     "statement_timeout": "60000",
     "lock_timeout": "15000",
 }
+QUERY_TIMEOUT_SECONDS = 5.0
+"""Whoever asks the read API gives up after as long."""
 
 logger = structlog.get_logger()
 
@@ -63,7 +71,15 @@ async def serve_core(stop: asyncio.Event) -> None:
     """Run until `stop`."""
     settings = read_settings(CoreSettings)
     secrets = Secrets(settings.secrets_dir)
-    pool = await open_pool(settings.database_url, application_name="scrip-core-queries", min_size=1, max_size=6)
+    pool = await open_pool(
+        settings.database_url,
+        application_name="scrip-core-queries",
+        min_size=1,
+        max_size=6,
+        statement_timeout_seconds=QUERY_TIMEOUT_SECONDS,
+        # Filters that are not given fold away only when a statement is planned with its arguments.
+        server_settings={"plan_cache_mode": "force_custom_plan"},
+    )
     await check_current(pool, MIGRATIONS, SCHEMA)
     told = settings.clock == "told"
     cluster = await cluster_id(settings.kafka_bootstrap)
@@ -123,13 +139,14 @@ def main() -> None:
     """Entry point."""
     settings = read_settings(CoreSettings) if len(sys.argv) == 1 else None
     if sys.argv[1:] == ["migrate"]:
-        import os
-
         logs.configure("coupon-core", 0, "json")
         asyncio.run(migrate(os.environ["SCRIP_DATABASE_URL"], MIGRATIONS, SCHEMA))
         return
+    if sys.argv[1:] == ["audit"]:
+        logs.configure("coupon-core", 0, "json")
+        sys.exit(0 if asyncio.run(print_audit(os.environ["SCRIP_DATABASE_URL"])) else 1)
     if settings is None:
-        sys.exit("usage: python -m coupon_core [migrate]")
+        sys.exit("usage: python -m coupon_core [migrate | audit]")
     logs.configure("coupon-core", settings.instance, settings.log_format)
     run(serve_core)
 

@@ -1,25 +1,36 @@
-"""The answer of a command, codes included. Outcomes are stored without generated codes; those follow from numbers."""
+"""The answer of a command, codes included. Outcomes are stored without generated codes; those follow from numbers.
+
+The lane answers by reply, the read API by `GET /commands/{id}`: both with `with_codes`, so with the same content.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from coupon_core.codes.generated import BLOCK_BITS
 from coupon_core.model.campaign import Campaign
 from coupon_core.operations.serials import code_of_number
 from coupon_core.work import Work
 
 
+def block_indexes(body: dict[str, Any]) -> set[int]:
+    """Indexes, within its campaign, of the blocks of serials whose coupons stand in this result."""
+    rows = [body, *body.get("rows", ()), *body.get("codes", ())]
+    return {(_number(row["coupon"]) - 1) >> BLOCK_BITS for row in rows if "coupon" in row and "refusal" not in row}
+
+
 def with_codes(work: Work, campaign: Campaign | None, body: dict[str, Any] | None) -> dict[str, Any] | None:
     """The result with each coupon's code where the campaign's codes are generated or shared.
 
-    Codes of uploaded and given supplies stand in the result already. The blocks of the coupons must be in the view.
+    Codes of uploaded and given supplies stand in the result already. The view must hold the blocks named by
+    `block_indexes`.
     """
     if campaign is None or body is None:
         return body
     if campaign.supply == "generated":
 
         def code(coupon: str) -> str:
-            return code_of_number(work, campaign, int(coupon.rpartition(".")[2]))
+            return code_of_number(work, campaign, _number(coupon))
 
     elif campaign.supply == "shared":
 
@@ -37,3 +48,7 @@ def with_codes(work: Work, campaign: Campaign | None, body: dict[str, Any] | Non
         if part in body:
             answer = {**answer, part: [complete(row) for row in body[part]]}
     return answer
+
+
+def _number(coupon: str) -> int:
+    return int(coupon.rpartition(".")[2])

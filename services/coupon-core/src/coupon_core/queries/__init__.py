@@ -1,12 +1,8 @@
-"""The read API of coupon-core: HTTP, for our own services."""
+"""The read API of coupon-core: HTTP, for our own services. Reads come from the database, so any core process answers.
 
-from __future__ import annotations
+A file per subject. Every answer that depends on the time says as of when it holds.
+"""
 
-from typing import Any
+from coupon_core.queries.api import QueryApi
 
-
-class QueryApi:
-    def __init__(self, *args: Any) -> None: ...
-
-    def routes(self) -> list[Any]:
-        return []
+__all__ = ["QueryApi"]

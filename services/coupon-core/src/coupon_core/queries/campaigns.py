@@ -1,0 +1,111 @@
+"""Campaigns: one, many, and those that stand in the catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+from starlette.requests import Request
+
+from contracts.campaigns import CampaignState, Origin
+from contracts.fields import Party
+from coupon_core.model.campaign import STATE_NAMES, Campaign
+from coupon_core.model.recording import instant
+from coupon_core.queries.asking import Parameters, campaign_named, campaign_not_found, parameters
+from coupon_core.queries.source import Source, instant_or_none
+from coupon_core.storage import Connection, reading
+
+LARGEST_PAGE = 200
+
+Limit = Annotated[int, Field(ge=1, le=LARGEST_PAGE)]
+
+
+class OfParty(Parameters):
+    """Restricts to what the party may see; None (staff): everything."""
+
+    party: Party | None = None
+
+
+class ManyCampaigns(OfParty):
+    origin: Origin | None = None
+    state: CampaignState | None = None
+    after: UUID | None = None
+    limit: Limit = 50
+
+
+class Catalogue(Parameters):
+    after: UUID | None = None
+    limit: Limit = 50
+
+
+def campaign_item(campaign: Campaign, as_of: datetime | None) -> dict[str, Any]:
+    """A campaign as it is shown. `version` changes with everything that happens to the campaign."""
+    return {
+        "id": campaign.text,
+        "owner": campaign.owner,
+        "origin": campaign.origin,
+        "name": campaign.terms.name,
+        "state": campaign.state,
+        "supply": campaign.supply,
+        "code": campaign.code,
+        "terms": campaign.terms.model_dump(mode="json"),
+        "quantity": campaign.quantity,
+        "issued": campaign.issued,
+        **{name: campaign.counts[state] for state, name in STATE_NAMES.items()},
+        "exported": campaign.exported,
+        "available_codes": campaign.available,
+        "listed": campaign.listed,
+        "starts": instant(campaign.starts),
+        "ends": instant(campaign.ends),
+        "zone": campaign.terms.validity.zone,
+        "created_at": instant(campaign.created_at),
+        "version": campaign.seq,
+        "seq": campaign.seq,
+        "as_of": instant_or_none(as_of),
+    }
+
+
+async def visible_campaign(connection: Connection, campaign: UUID, party: str | None) -> Campaign:
+    """The campaign, for those who may know of it. Raises Problem 404 for all others."""
+    found = await reading.campaign_with_clock(connection, campaign)
+    if found is None or (party is not None and not found[0].visible_to(party)):
+        raise campaign_not_found()
+    return found[0]
+
+
+async def one(source: Source, request: Request) -> dict[str, Any]:
+    """GET /campaigns/{id}."""
+    asked = parameters(request, OfParty)
+    async with source.pool.acquire() as connection:
+        found = await reading.campaign_with_clock(connection, campaign_named(request))
+    if found is None or (asked.party is not None and not found[0].visible_to(asked.party)):
+        raise campaign_not_found()
+    campaign, clock = found
+    return campaign_item(campaign, source.now(clock))
+
+
+async def many(source: Source, request: Request) -> dict[str, Any]:
+    """GET /campaigns."""
+    asked = parameters(request, ManyCampaigns)
+    async with source.pool.acquire() as connection:
+        found = await reading.campaigns_after(
+            connection, asked.party, asked.origin, asked.state, asked.after, asked.limit + 1
+        )
+    return _page(source, found, asked.limit)
+
+
+async def catalogue(source: Source, request: Request) -> dict[str, Any]:
+    """GET /catalogue."""
+    asked = parameters(request, Catalogue)
+    async with source.pool.acquire() as connection:
+        found = await reading.campaigns_on_offer(connection, source.process_clock(), asked.after, asked.limit + 1)
+    return _page(source, found, asked.limit)
+
+
+def _page(source: Source, found: list[tuple[Campaign, datetime | None]], limit: int) -> dict[str, Any]:
+    return {
+        "campaigns": [campaign_item(campaign, source.now(clock)) for campaign, clock in found[:limit]],
+        "next": found[limit - 1][0].text if len(found) > limit else None,
+    }

@@ -1,0 +1,51 @@
+"""What became of a command."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+
+from coupon_core.answering import block_indexes, with_codes
+from coupon_core.model.recording import instant
+from coupon_core.queries.asking import Parameters, Problem, parameters
+from coupon_core.queries.source import Source
+from coupon_core.storage.codes import blocks_at
+from coupon_core.storage.reading import outcome_with_campaign
+from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Work
+
+STATUS_NAMES = {DONE: "done", REFUSED: "refused", DEAD: "dead"}
+
+
+async def one(source: Source, request: Request) -> dict[str, Any]:
+    """GET /commands/{id}: as its reply was, or 404 while there is no outcome."""
+    parameters(request, Parameters)
+    try:
+        command = UUID(request.path_params["command"])
+    except ValueError:
+        raise _not_found() from None
+    async with source.snapshot() as connection:
+        found = await outcome_with_campaign(connection, command)
+        if found is None:
+            raise _not_found()
+        outcome, campaign = found
+        if outcome.status == RUNNING:
+            raise Problem(404, "command_running", "The command is accepted; its work goes on in slices.", retry=True)
+        work = Work({}, source.core.told, source.core.partitions, source.codes)
+        if campaign is not None and campaign.supply == "generated" and outcome.status == DONE:
+            wanted = [(campaign.number, index) for index in block_indexes(outcome.body or {})]
+            for block, number, index, version in await blocks_at(connection, wanted):
+                work.block_at[number, index] = (block, version)
+    done = outcome.status == DONE
+    return {
+        "command": str(command),
+        "status": STATUS_NAMES[outcome.status],
+        "result": with_codes(work, campaign, outcome.body) if done else None,
+        "refusal": outcome.body if outcome.status == REFUSED else None,
+        "as_of": instant(outcome.at),
+    }
+
+
+def _not_found() -> Problem:
+    return Problem(404, "command_not_found", "No such command was decided: it is on its way, or was never sent.")

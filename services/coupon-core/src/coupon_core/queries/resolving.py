@@ -1,0 +1,59 @@
+"""Which campaigns a code may mean at a party: arithmetic first, then what is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+
+from contracts.fields import Party
+from coupon_core.codes.generated import normalise
+from coupon_core.model.campaign import Campaign
+from coupon_core.queries.asking import Parameters, Search, parameters
+from coupon_core.queries.coupons import place_of_code
+from coupon_core.queries.source import Source
+from coupon_core.storage import Connection
+from coupon_core.storage.searching import OVER, campaigns_with_code
+
+MOST_CANDIDATES = 20
+
+Candidate = tuple[Campaign, int | None]
+"""A campaign, and the number of the coupon where the code (and the user) name one."""
+
+
+class Resolved(Parameters):
+    party: Party | None = None
+    code: Search
+    user: Search | None = None
+
+
+async def resolve(source: Source, request: Request) -> dict[str, Any]:
+    """GET /resolve."""
+    asked = parameters(request, Resolved)
+    async with source.snapshot() as connection:
+        found = await candidates(source, connection, asked.party, asked.code, asked.user)
+    return {
+        "candidates": [
+            {"campaign": campaign.text, "coupon": None if number is None else f"{campaign.text}.{number}"}
+            for campaign, number in found
+        ]
+    }
+
+
+async def candidates(
+    source: Source, connection: Connection, party: str | None, code: str, user: str | None
+) -> list[Candidate]:
+    """Campaigns in which the party may redeem the code, at most `MOST_CANDIDATES`.
+
+    Campaigns that are over count only where no other has the code, so that a code may be used again next year.
+    """
+    normal = normalise(code)
+    if normal is None:
+        return []
+    now = source.process_clock()
+    found = await campaigns_with_code(connection, party, normal, user, now, MOST_CANDIDATES)
+    generated = await place_of_code(source, connection, code, party, redeemable=True)
+    if generated is not None:
+        found.append(generated)
+    going_on = [pair for pair in found if pair[0].state not in OVER and (now is None or pair[0].ends > now)]
+    return (going_on or found)[:MOST_CANDIDATES]

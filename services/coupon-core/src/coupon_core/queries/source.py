@@ -1,0 +1,94 @@
+"""Where all questions read: the pool, the clock by which they are judged, and the codes of coupons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+
+from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes
+from coupon_core.lanes.loop import Core
+from coupon_core.model.campaign import Campaign
+from coupon_core.model.recording import instant
+from coupon_core.storage import Connection
+from coupon_core.storage.codes import blocks_at
+from coupon_core.storage.reading import CouponView, snapshot
+from process.database import Pool
+
+SPARSE = 8
+"""A run of serials is computed as a whole when at most so many times as many as are wanted lie in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What every question is answered from."""
+
+    pool: Pool
+    codes: GeneratedCodes
+    core: Core
+
+    def snapshot(self) -> AbstractAsyncContextManager[Connection]:
+        """A read-only connection that sees one moment. Raises TimeoutError when all connections are busy."""
+        return snapshot(self.pool)
+
+    def process_clock(self) -> datetime | None:
+        """This process's time; None where time is told."""
+        return None if self.core.told else datetime.now(UTC)
+
+    def now(self, lane_clock: datetime | None) -> datetime | None:
+        """As of when an answer about a lane holds: max(lane clock, process clock), or told time alone."""
+        times = [time for time in (lane_clock, self.process_clock()) if time is not None]
+        return max(times, default=None)
+
+    async def codes_of(
+        self, connection: Connection, coupons: Sequence[tuple[Campaign, CouponView]]
+    ) -> list[str | None]:
+        """The code of each coupon, in the same order."""
+        wanted = {
+            (campaign.number, (coupon.number - 1) >> BLOCK_BITS)
+            for campaign, coupon in coupons
+            if campaign.supply == "generated"
+        }
+        blocks: dict[tuple[int, int], tuple[int, int]] = {}
+        if wanted:
+            for block, campaign_number, index, version in await blocks_at(connection, list(wanted)):
+                blocks[campaign_number, index] = (block, version)
+        serials: dict[tuple[int, int], tuple[int, int]] = {}
+        for campaign, coupon in coupons:
+            number = coupon.number - 1
+            at = blocks.get((campaign.number, number >> BLOCK_BITS))
+            if campaign.supply == "generated" and at is not None:
+                serial = (at[0] << BLOCK_BITS) | (number & (BLOCK_SIZE - 1))
+                serials[campaign.number, coupon.number] = (at[1], serial)
+        generated = _generated(self.codes, set(serials.values()))
+
+        def code(campaign: Campaign, coupon: CouponView) -> str | None:
+            if campaign.supply == "shared":
+                return campaign.code
+            if campaign.supply == "generated":
+                serial = serials.get((campaign.number, coupon.number))
+                return None if serial is None else generated[serial]
+            return coupon.code
+
+        return [code(campaign, coupon) for campaign, coupon in coupons]
+
+
+def _generated(codes: GeneratedCodes, serials: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """Codes by (key version, serial): runs that are dense enough in one go, the others one by one."""
+    made: dict[tuple[int, int], str] = {}
+    for (version, _), group in groupby(sorted(serials), lambda pair: (pair[0], pair[1] >> BLOCK_BITS)):
+        members = [serial for _, serial in group]
+        first, count = members[0], members[-1] - members[0] + 1
+        if len(members) > 1 and count <= SPARSE * len(members):
+            run = codes.codes_of(first, count, version)
+            made |= {(version, serial): run[serial - first] for serial in members}
+        else:
+            made |= {(version, serial): codes.code_of(serial, version) for serial in members}
+    return made
+
+
+def instant_or_none(moment: datetime | None) -> str | None:
+    """RFC 3339 with `Z`, or None."""
+    return None if moment is None else instant(moment)

@@ -1,0 +1,244 @@
+"""Would this code be accepted? The same decision as for a redemption, on a copy that is thrown away.
+
+`decide` is asked first as things are; as long as it refuses, the reason is noted, taken away from the copy, and
+it is asked again: so *every* reason that holds is named, and no rule is written twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+
+from contracts.commands import CouponReference, RedeemCoupon, record_for
+from contracts.fields import CodeText, Minor, OrderId, Party, UserId
+from contracts.identifiers import split_coupon_id
+from contracts.refusals import CampaignNotFound, CouponNotFound
+from coupon_core.decide import decide
+from coupon_core.lanes.loading import load
+from coupon_core.model.campaign import HELD, Campaign, Coupon
+from coupon_core.queries.asking import body
+from coupon_core.queries.resolving import candidates
+from coupon_core.queries.source import Source, instant_or_none
+from coupon_core.storage import Connection
+from coupon_core.storage.reading import campaign_with_clock, lane_for
+from coupon_core.work import DONE, Entry, Work
+
+MOST_REASONS = 10
+EVER = datetime(9999, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
+Reason = dict[str, Any]
+"""A refusal as it stands in an answer: code, message, facts."""
+
+
+class Question(BaseModel):
+    """`campaign` null: whichever campaign the code belongs to. `order`: the one that may have reserved the coupon."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    party: Party
+    campaign: UUID | None = None
+    code: CodeText
+    user: UserId | None = None
+    amount: Minor | None = None
+    order: OrderId | None = None
+
+
+@dataclass(slots=True)
+class Trial:
+    """A copy of what the decision depends on; changed at will."""
+
+    work: Work
+    campaign: Campaign
+    party: str
+    now: datetime
+    command: RedeemCoupon
+
+    def decide(self) -> tuple[bool, dict[str, Any], int | None]:
+        """(accepted, result or refusal, the coupon's number where a refusal is about one)."""
+        record = record_for(
+            self.command,
+            id=uuid4(),
+            source="/coupon-core",
+            subject=self.campaign.text,
+            party=self.party,
+            actor="service:core",
+            notafter=self.now + timedelta(seconds=1),
+        )
+        # In record time `decide` takes max(lane clock, this time); in told time the lane's clock alone.
+        entry = Entry(
+            self.campaign.partition, 0, self.now, None, None, (), record, writer="gateway", campaign=self.campaign.id
+        )
+        self.work.refusals.clear()
+        decide(self.work, entry)
+        outcome = self.work.outcomes[record.id]
+        refused = self.work.refusals[-1].coupon if self.work.refusals else None
+        return outcome.status == DONE, outcome.body or {}, refused
+
+    def coupon(self, reason: Reason) -> Coupon | None:
+        """The coupon a refusal's facts name."""
+        named = reason["facts"].get("coupon")
+        return None if named is None else self.work.coupons.get((self.campaign.number, split_coupon_id(named)[1]))
+
+
+def _make_usable(trial: Trial, reason: Reason) -> None:
+    coupon = trial.coupon(reason)
+    if coupon is not None:
+        coupon.state, coupon.reserved_order, coupon.due_at = HELD, None, None
+
+
+def _make_unexpired(trial: Trial, reason: Reason) -> None:
+    _make_usable(trial, reason)
+    trial.campaign.ends = EVER
+
+
+def _activate(trial: Trial, _: Reason) -> None:
+    trial.campaign.state = "active"
+
+
+def _start(trial: Trial, _: Reason) -> None:
+    trial.campaign.starts = LONG_AGO
+
+
+def _activate_merchant(trial: Trial, _: Reason) -> None:
+    trial.work.lanes[trial.campaign.partition].facts.merchants[trial.party] = (0, "active")
+
+
+def _name_no_user(trial: Trial, _: Reason) -> None:
+    coupon = CouponReference(code=trial.command.coupon.code)
+    trial.command = trial.command.model_copy(update={"coupon": coupon})
+
+
+def _spend_enough(trial: Trial, _: Reason) -> None:
+    trial.command = trial.command.model_copy(update={"amount": trial.campaign.terms.minimum_spend})
+
+
+TAKE_AWAY: dict[str, Callable[[Trial, Reason], None]] = {
+    "coupon_already_redeemed": _make_usable,
+    "coupon_reserved": _make_usable,
+    "coupon_voided": _make_usable,
+    "coupon_burned": _make_usable,
+    "coupon_expired": _make_unexpired,
+    "campaign_not_active": _activate,
+    "campaign_not_started": _start,
+    "merchant_not_active": _activate_merchant,
+    "not_this_users_coupon": _name_no_user,
+    "minimum_spend_not_met": _spend_enough,
+    "order_amount_required": _spend_enough,
+}
+"""What must be otherwise for a reason not to hold; after a reason that is not here nothing more can be said."""
+
+
+async def validate(source: Source, request: Request) -> dict[str, Any]:
+    """POST /validate."""
+    question = await body(request, Question)
+    async with source.snapshot() as connection:
+        campaign, as_of = None, source.process_clock()
+        if question.campaign is not None:
+            found = await campaign_with_clock(connection, question.campaign)
+            if found is not None:
+                campaign = found[0] if _redeems_at(found[0], question.party) else None
+            if campaign is None:
+                return _answer([CampaignNotFound().as_json()], as_of)
+        else:
+            several = await candidates(source, connection, question.party, question.code, question.user)
+            if not several:
+                return _answer([CouponNotFound().as_json()], as_of)
+            if len(several) > 1:
+                return _answer([_ambiguous([one.text for one, _ in several])], as_of)
+            campaign = several[0][0]
+        trial = await _trial(source, connection, campaign, question)
+    return _judge(trial)
+
+
+def _redeems_at(campaign: Campaign, party: str) -> bool:
+    return party == campaign.owner or party in campaign.terms.redeemable_by
+
+
+async def _trial(source: Source, connection: Connection, campaign: Campaign, question: Question) -> Trial:
+    """All the decision needs, loaded as the lane loads it."""
+    lane = await lane_for(connection, campaign.partition, question.party)
+    work = Work({lane.partition: lane}, source.core.told, source.core.partitions, source.codes)
+    work.campaigns[campaign.id] = campaign
+    command = RedeemCoupon(
+        coupon=CouponReference(code=question.code, user=question.user), order=question.order, amount=question.amount
+    )
+    now = source.now(lane.clock) or datetime.now(UTC)
+    trial = Trial(work, campaign, question.party, now, command)
+    record = record_for(
+        command,
+        id=uuid4(),
+        source="/coupon-core",
+        subject=campaign.text,
+        party=question.party,
+        actor="service:core",
+        notafter=now,
+    )
+    await load(connection, work, [Entry(campaign.partition, 0, now, None, None, (), record, campaign=campaign.id)])
+    return trial
+
+
+def _judge(trial: Trial) -> dict[str, Any]:
+    terms = trial.campaign.terms
+    reasons: list[Reason] = []
+    number: int | None = None
+    while True:
+        accepted, said, about = trial.decide()
+        if accepted:
+            number = split_coupon_id(said["coupon"])[1]
+            break
+        known = said["code"] in {reason["code"] for reason in reasons}
+        if known or len(reasons) == MOST_REASONS:
+            break
+        reasons.append(said)
+        number = number or about
+        take_away = TAKE_AWAY.get(said["code"])
+        if take_away is None:
+            break
+        take_away(trial, said)
+    hidden = any(reason["code"] == "not_this_users_coupon" for reason in reasons)
+    return _answer(
+        reasons,
+        trial.now,
+        campaign=trial.campaign.text,
+        coupon=None if number is None or hidden else f"{trial.campaign.text}.{number}",
+        discount=None if reasons else said["discount"],
+        payable=None if reasons else said["payable"],
+        currency=terms.currency,
+    )
+
+
+def _ambiguous(campaigns: list[str]) -> Reason:
+    return {
+        "code": "ambiguous_code",
+        "message": "The code stands for coupons of several campaigns; name the campaign.",
+        "facts": {"campaigns": campaigns},
+    }
+
+
+def _answer(
+    reasons: list[Reason],
+    as_of: datetime | None,
+    *,
+    campaign: str | None = None,
+    coupon: str | None = None,
+    discount: int | None = None,
+    payable: int | None = None,
+    currency: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "valid": not reasons,
+        "reasons": reasons,
+        "coupon": coupon,
+        "campaign": campaign,
+        "discount": discount,
+        "payable": payable,
+        "currency": currency,
+        "as_of": instant_or_none(as_of),
+    }

@@ -1,0 +1,201 @@
+"""Finding coupons and refusals by code, user and order, and the campaigns a code may belong to."""
+
+# ruff: noqa: S608 - statements are put together from constants only
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from coupon_core.model.campaign import Campaign
+from coupon_core.storage import Connection
+from coupon_core.storage.campaigns import COLUMNS, Row, from_row
+from coupon_core.storage.reading import REDEEMABLE, SHOWN, UPLOADED_AS, VISIBLE, CouponView, views
+
+Keys = Sequence[tuple[int, int]]
+"""(campaign number, coupon number)."""
+
+OVER = ("ended", "stopped", "failed")
+
+# --- which campaigns a code may belong to. $1 is the party, `FIRST` puts those that are not over first.
+
+FIRST = "(c.state <> ALL($4::text[]) AND ($3::timestamptz IS NULL OR c.ends > $3)) DESC, c.id"
+SHARED = f"""
+SELECT {COLUMNS}, held.number AS coupon FROM campaign c
+LEFT JOIN LATERAL (
+    SELECT k.number FROM coupon k WHERE k.user_id = $6 AND k.campaign = c.number
+    ORDER BY (k.state IN (1, 2)) DESC, k.number DESC LIMIT 1
+) held ON true
+WHERE c.code_normal = $2 AND {REDEEMABLE} AND ($6::text IS NULL OR held.number IS NOT NULL)
+ORDER BY {FIRST} LIMIT $5
+"""
+UPLOADED = f"""
+SELECT {COLUMNS}, u.position AS coupon FROM uploaded_code u JOIN campaign c ON c.number = u.campaign
+WHERE u.code = $2 AND {REDEEMABLE} ORDER BY {FIRST} LIMIT $5
+"""
+GIVEN = f"""
+SELECT {COLUMNS}, k.number AS coupon FROM coupon k JOIN campaign c ON c.number = k.campaign
+WHERE k.code = $2 AND c.supply = 'given' AND {REDEEMABLE} ORDER BY {FIRST} LIMIT $5
+"""
+
+
+async def campaigns_with_code(
+    connection: Connection, party: str | None, code: str, user: str | None, now: datetime | None, limit: int
+) -> list[tuple[Campaign, int | None]]:
+    """Campaigns at which this party may take that code (in normal form), with the coupon's number where it is clear.
+
+    Generated codes are not looked at. Of a shared code with a user: only where that user has or had one.
+    """
+    found: list[tuple[Campaign, int | None]] = []
+    for statement in (SHARED, UPLOADED, GIVEN):
+        more = (user,) if statement is SHARED else ()
+        rows = await connection.fetch(statement, party, code, now, OVER, limit, *more)
+        found += [(from_row(row), row["coupon"]) for row in rows]
+    return found
+
+
+BLOCK = f"""
+SELECT {COLUMNS}, b.idx, b.version FROM code_block b JOIN campaign c ON c.number = b.campaign
+WHERE b.block = $2 AND {REDEEMABLE}
+"""
+BLOCK_VISIBLE = f"""
+SELECT {COLUMNS}, b.idx, b.version FROM code_block b JOIN campaign c ON c.number = b.campaign
+WHERE b.block = $2 AND {VISIBLE}
+"""
+
+
+async def campaign_of_block(
+    connection: Connection, party: str | None, block: int, *, redeemable: bool
+) -> tuple[Campaign, int, int] | None:
+    """(campaign, the block's index there, its key version), if the party may redeem (else: may know of) it."""
+    row = await connection.fetchrow(BLOCK if redeemable else BLOCK_VISIBLE, party, block)
+    return None if row is None else (from_row(row), row["idx"], row["version"])
+
+
+# --- coupons
+
+BY_USER = f"""
+SELECT {SHOWN} FROM coupon k JOIN campaign c ON c.number = k.campaign {UPLOADED_AS}
+WHERE k.user_id = $2 AND {VISIBLE} ORDER BY k.issued_at DESC, k.campaign, k.number DESC LIMIT $3
+"""
+
+
+async def coupons_of_user(connection: Connection, party: str | None, user: str, limit: int) -> list[CouponView]:
+    """The user's coupons in all campaigns this party may know of, latest first."""
+    return views(await connection.fetch(BY_USER, party, user, limit))
+
+
+BY_ORDER = f"""
+WITH wanted AS MATERIALIZED (
+    SELECT r.campaign, r.coupon AS number, r.party FROM redemption r WHERE r.order_id = $2
+    UNION
+    SELECT k.campaign, k.number, NULL FROM coupon k WHERE k.reserved_order = $2
+)
+SELECT DISTINCT {SHOWN} FROM wanted w JOIN coupon k ON k.campaign = w.campaign AND k.number = w.number
+JOIN campaign c ON c.number = k.campaign {UPLOADED_AS}
+WHERE {VISIBLE} AND ($1::text IS NULL OR c.owner = $1 OR w.party = $1) ORDER BY k.campaign, k.number LIMIT $3
+"""
+
+
+async def coupons_of_order(connection: Connection, party: str | None, order: str, limit: int) -> list[CouponView]:
+    """Coupons redeemed or held by this order; of campaigns of others only those redeemed at the party itself."""
+    return views(await connection.fetch(BY_ORDER, party, order, limit))
+
+
+BY_KEYS = f"""
+SELECT {SHOWN} FROM unnest($2::bigint[], $3::bigint[]) AS wanted(campaign, number)
+JOIN coupon k ON k.campaign = wanted.campaign AND k.number = wanted.number
+JOIN campaign c ON c.number = k.campaign {UPLOADED_AS} WHERE {VISIBLE}
+"""
+
+
+async def coupons_at(connection: Connection, party: str | None, keys: Keys) -> list[CouponView]:
+    """Those of the coupons that exist and that the party may know of."""
+    return views(await connection.fetch(BY_KEYS, party, [key[0] for key in keys], [key[1] for key in keys]))
+
+
+BY_STORED_CODE = f"""
+SELECT {SHOWN} FROM coupon k JOIN campaign c ON c.number = k.campaign {UPLOADED_AS}
+WHERE k.code = $2 AND {VISIBLE} ORDER BY k.campaign, k.number LIMIT $3
+"""
+FREE_BY_CODE = f"""
+SELECT u.campaign, u.position AS number, NULL::text AS user_id, NULL::smallint AS state, 0 AS redemptions,
+    NULL::timestamptz AS issued_at, u.shown AS code
+FROM uploaded_code u JOIN campaign c ON c.number = u.campaign
+WHERE u.code = $2 AND NOT u.taken AND {VISIBLE} ORDER BY u.campaign, u.position LIMIT $3
+"""
+BY_SHARED_CODE = f"""
+WITH wanted AS MATERIALIZED (SELECT c.number FROM campaign c WHERE c.code_normal = $2 AND {VISIBLE})
+SELECT {SHOWN} FROM wanted w CROSS JOIN LATERAL (
+    SELECT * FROM coupon WHERE campaign = w.number AND ($4::text IS NULL OR user_id = $4) ORDER BY number LIMIT $3
+) k {UPLOADED_AS} ORDER BY k.campaign, k.number LIMIT $3
+"""
+BY_SHARED_CODE_OF_USER = f"""
+WITH wanted AS MATERIALIZED (SELECT c.number FROM campaign c WHERE c.code_normal = $2 AND {VISIBLE})
+SELECT {SHOWN} FROM wanted w JOIN coupon k ON k.user_id = $4 AND k.campaign = w.number {UPLOADED_AS}
+ORDER BY k.campaign, k.number LIMIT $3
+"""
+
+
+async def coupons_with_code(
+    connection: Connection, party: str | None, code: str, user: str | None, limit: int
+) -> list[CouponView]:
+    """Coupons and codes nobody holds yet, by a code in normal form; generated codes are not looked at."""
+    found = views(await connection.fetch(BY_STORED_CODE, party, code, limit))
+    found += views(await connection.fetch(FREE_BY_CODE, party, code, limit))
+    shared = BY_SHARED_CODE if user is None else BY_SHARED_CODE_OF_USER
+    return found + views(await connection.fetch(shared, party, code, limit, user))
+
+
+RANGE = "SELECT 1 FROM exported_range WHERE campaign = $1 AND first <= $2 AND last >= $2"
+
+
+async def is_exported(connection: Connection, campaign: int, number: int) -> bool:
+    """Whether this number of a generated supply left the platform as a bearer code."""
+    return await connection.fetchval(RANGE, campaign, number) is not None
+
+
+# --- redemptions and refusals
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalView:
+    """A refusal that is kept. `body` is `{"code", "message", "facts"}` as JSON."""
+
+    command: UUID
+    at: datetime
+    campaign: UUID | None
+    user: str | None
+    order: str | None
+    coupon: int | None
+    body: str
+
+
+REFUSALS = """
+SELECT r.command, r.at, r.campaign, r.user_id, r.order_id, r.coupon, r.body
+FROM refusal r LEFT JOIN campaign c ON c.id = r.campaign
+WHERE ($1::text IS NULL OR r.party = $1 OR (c.owner = $1 AND r.code <> 'campaign_not_found'))
+    AND ($2::text IS NULL OR r.user_id = $2) AND ($3::text IS NULL OR r.order_id = $3)
+    AND ($4::uuid[] IS NULL OR (r.campaign, r.coupon) IN (SELECT * FROM unnest($4::uuid[], $5::bigint[])))
+ORDER BY r.at DESC, r.command, r.row LIMIT $6
+"""
+
+
+async def refusals_about(
+    connection: Connection,
+    party: str | None,
+    user: str | None,
+    order: str | None,
+    coupons: Sequence[tuple[UUID, int]] | None,
+    limit: int,
+) -> list[RefusalView]:
+    """Refusals, latest first: what this party asked for, and what others asked of its campaigns.
+
+    `coupons` (campaign id, number) None: whatever coupon was meant. One of the three must be given.
+    """
+    ids = None if coupons is None else [pair[0] for pair in coupons]
+    numbers = None if coupons is None else [pair[1] for pair in coupons]
+    rows: list[Row] = await connection.fetch(REFUSALS, party, user, order, ids, numbers, limit)
+    return [RefusalView(*row) for row in rows]
