@@ -1,0 +1,1 @@
+"""How fast Scrip is, measured beside the machine's limit and an honest rival in one run."""
