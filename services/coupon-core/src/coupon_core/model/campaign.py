@@ -36,6 +36,8 @@ class Coupon:
     """Earliest moment at which something happens to this very coupon (a reservation runs out)."""
     new: bool = False
     changed: bool = False
+    was_reserved: bool = False
+    """Its row may hold a reservation that must be cleared."""
     shown: str | None = None
     """The code as its merchant wrote it, for the answer; only where it was just given out."""
 
@@ -88,6 +90,8 @@ class Campaign:
     def move(self, coupon: Coupon, state: int) -> None:
         """Move a coupon to another state, counters included."""
         self.counts[coupon.state] -= 1
+        if coupon.state == RESERVED:
+            coupon.was_reserved = True
         self.counts[state] += 1
         coupon.state = state
         coupon.changed = True

@@ -28,13 +28,15 @@ class Bearer:
         self.uploaded = uploaded
 
 
-def find(call: Call, campaign: Campaign, reference: CouponReference, wanted: tuple[int, ...]) -> Coupon | Bearer:
-    """The coupon meant; where a user holds several of a shared code, one in a `wanted` state first.
+def find(
+    call: Call, campaign: Campaign, reference: CouponReference, wanted: tuple[int, ...], order: str | None = None
+) -> Coupon | Bearer:
+    """The coupon meant. Where a user holds several of a shared code: the one this order reserved, then by `wanted`.
 
     Raises:
         Refused: `coupon_not_found`; `not_this_users_coupon` where the reference names another user than the holder.
     """
-    found = _find(call.work, campaign, reference, wanted)
+    found = _find(call.work, campaign, reference, wanted, order)
     if found is None:
         raise Refused(CouponNotFound())
     if isinstance(found, Coupon) and reference.user is not None and found.user not in (None, reference.user):
@@ -49,12 +51,12 @@ def _find(
     if reference.number is not None:
         return work.coupons.get((number, reference.number))
     if reference.code is None:
-        return _of_user(work, number, reference.user, wanted)
+        return _of_user(work, number, reference.user, wanted, order)
     code = normalise(reference.code)
     if code is None:
         return None
     if campaign.supply == "shared":
-        return _of_user(work, number, reference.user, wanted) if code == campaign.code_normal else None
+        return _of_user(work, number, reference.user, wanted, order) if code == campaign.code_normal else None
     if campaign.supply == "generated":
         generated = number_of_code(work, campaign, reference.code)
         if generated is None:
@@ -71,10 +73,13 @@ def _find(
     return Bearer(uploaded.position, uploaded.code, uploaded) if uploaded is not None and not uploaded.taken else None
 
 
-def _of_user(work: Work, campaign: int, user: str | None, wanted: tuple[int, ...]) -> Coupon | None:
+def _of_user(work: Work, campaign: int, user: str | None, wanted: tuple[int, ...], order: str | None) -> Coupon | None:
     if user is None:
         return None
     held = work.by_user.get((campaign, user), [])
+    for coupon in held:
+        if order is not None and coupon.state == RESERVED and coupon.reserved_order == order:
+            return coupon
     for state in wanted:
         for coupon in held:
             if coupon.state == state:

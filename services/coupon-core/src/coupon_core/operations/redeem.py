@@ -39,7 +39,7 @@ from coupon_core.operations.finding import Bearer, find, redeemed_at, release, s
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.work import Call, Redemption
 
-USABLE = (RESERVED, HELD, REDEEMED)
+USABLE = (HELD, RESERVED, REDEEMED)
 
 
 def redeemable_campaign(call: Call) -> Campaign:
@@ -87,7 +87,7 @@ def redeem(call: Call) -> dict[str, Any]:
     """Consume a coupon. One redemption per use, whatever is sent how often."""
     command: RedeemCoupon = call.command
     campaign = redeemable_campaign(call)
-    found = find(call, campaign, command.coupon, USABLE)
+    found = find(call, campaign, command.coupon, USABLE, command.order)
     if isinstance(found, Coupon):
         settle(call, campaign, found)
         check_usable(call, campaign, found, command.order)
@@ -166,7 +166,7 @@ def reserve(call: Call) -> dict[str, Any]:
     """Hold a coupon for an order; the same order may extend its own hold."""
     command: ReserveCoupon = call.command
     campaign = redeemable_campaign(call)
-    found = find(call, campaign, command.coupon, USABLE)
+    found = find(call, campaign, command.coupon, USABLE, command.order)
     if isinstance(found, Coupon):
         settle(call, campaign, found)
         check_usable(call, campaign, found, command.order)
@@ -190,7 +190,7 @@ def release_coupon(call: Call) -> dict[str, Any]:
     """Give a reserved coupon back; only the order that holds it may."""
     command: ReleaseCoupon = call.command
     campaign = redeemable_campaign(call)
-    found = find(call, campaign, command.coupon, USABLE)
+    found = find(call, campaign, command.coupon, USABLE, command.order)
     coupon_id = f"{campaign.text}.{found.number}"
     if isinstance(found, Bearer):
         raise Refused(CouponNotReserved(coupon=coupon_id, state="not held"), found.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE
+from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, version_of
 from coupon_core.model.campaign import Campaign
 from coupon_core.work import Call, Work
 
@@ -24,7 +24,7 @@ def number_of_code(work: Work, campaign: Campaign, code: str) -> int | None:
     if serial is None:
         return None
     found = work.blocks.get(serial >> BLOCK_BITS)
-    if found is None or found[0] != campaign.number:
+    if found is None or found[0] != campaign.number or found[2] != version_of(code):
         return None
     number = (found[1] << BLOCK_BITS) + (serial & (BLOCK_SIZE - 1)) + 1
     return number if number <= campaign.last_number else None

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import asyncpg
 
-from coupon_core.model.campaign import Coupon
+from coupon_core.model.campaign import EXPIRED, Coupon
 from coupon_core.storage import Connection
 from coupon_core.work import Redemption
 
@@ -139,7 +139,8 @@ async def write_coupons(connection: Connection, coupons: Sequence[Coupon]) -> No
         )
     if changed:
         keys = [k.campaign for k in changed], [k.number for k in changed], [k.state for k in changed]
-        if all(k.state == 6 for k in changed):  # expiry comes by the hundred thousand and changes the state alone
+        if all(k.state == EXPIRED and not k.was_reserved for k in changed):
+            # Expiry comes by the hundred thousand and changes the state alone.
             status = await connection.execute(MOVE, *keys)
         else:
             status = await connection.execute(
@@ -152,7 +153,7 @@ async def write_coupons(connection: Connection, coupons: Sequence[Coupon]) -> No
         if status != f"UPDATE {len(changed)}":
             raise RuntimeError(f"{status} for {len(changed)} coupons: the ledger is not what was loaded")
     for coupon in (*new, *changed):
-        coupon.new = coupon.changed = False
+        coupon.new = coupon.changed = coupon.was_reserved = False
 
 
 REDEMPTIONS = """
