@@ -398,6 +398,13 @@ class TestPagingCheck:
         with pytest.raises(MerchantMisbehaves, match="circles"):
             PagingCheck().page("c", UserPage((User("1"),), (), "d"), 0)
 
+    def test_a_cursor_that_leads_back_is_a_circle_even_while_new_users_keep_coming(self) -> None:
+        check = PagingCheck()
+        check.page(None, UserPage((User("1"),), (), "a"), 1)
+        check.page("a", UserPage((User("2"),), (), "b"), 1)
+        with pytest.raises(MerchantMisbehaves, match="leads back"):
+            check.page("b", UserPage((User("3"),), (), "a"), 1)
+
     def test_the_last_page_may_bring_nothing(self) -> None:
         PagingCheck().page("c", UserPage((User("1"),), (), None), 0)
 

@@ -21,6 +21,7 @@ from merchant_adapter.interfaces import (
     Outbound,
     OutcomeUnknown,
     PagingCheck,
+    Receipt,
     User,
     open_interface,
 )
@@ -276,6 +277,31 @@ class TestDeliveries:
             await interface.find_delivery(a_delivery())
         with pytest.raises(MerchantMisbehaves):
             await interface.recall(a_delivery(), "voided")
+
+
+class TestThePushOfTheYear:
+    async def test_one_500_and_one_time_out_after_the_work_leave_2469_receipts_and_none_doubled(
+        self, connect: Connect, tmp_path: Path
+    ) -> None:
+        with running_demo_merchant(tmp_path / "state", "--real-households") as merchant:
+            merchant.plant("deliver", "500", nth=100)
+            merchant.plant("deliver", "timeout_after_apply", nth=1700)
+            interface = connect(merchant.address)
+            coupons = [a_delivery(user.id) for user in await all_users(interface, 1000)]
+            receipts: list[Receipt] = []
+            unknown = 0
+            while len(receipts) < len(coupons):
+                batch = coupons[len(receipts) : len(receipts) + 100]
+                try:
+                    receipts += await interface.deliver(batch)
+                except OutcomeUnknown:
+                    unknown += 1  # the very same batch again
+            counts = merchant.counts()["deliveries"]
+        assert unknown == 2
+        assert len({receipt.receipt_id for receipt in receipts}) == 2469
+        assert {receipt.status for receipt in receipts} == {"accepted"}
+        assert counts["applied"] == counts["keys"] == 2469
+        assert counts["doubled"] == counts["doubled_coupons"] == 0
 
 
 class TestWhatAnAnswerMeans:
