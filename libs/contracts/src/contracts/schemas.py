@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return schema
 
 
+@cache
 def as_text(kind: RecordKind) -> str:
     """The content of the record's schema file."""
     schema = {**schema_of(kind.model), "$schema": DRAFT, "$id": f"{ADDRESS}{kind.name}.json"}

@@ -90,7 +90,7 @@ COUPON_DEAD_LETTERS = Topic(
 MERCHANT_COMMANDS = Topic(
     "merchant.commands",
     "merchant id",
-    ("gateway", "tools"),
+    ("gateway",),
     ("adapter",),
     8,
     35 * DAY_MS,
@@ -126,7 +126,7 @@ MERCHANT_DEAD_LETTERS = Topic(
 SCHEDULE_COMMANDS = Topic(
     "schedule.commands",
     "task id",
-    ("gateway", "tools"),
+    ("gateway",),
     ("scheduler",),
     4,
     35 * DAY_MS,

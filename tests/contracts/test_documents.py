@@ -1,0 +1,71 @@
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from contracts import asyncapi, refusal_list
+from contracts.records import RECORDS
+from contracts.refusals import REFUSALS
+from contracts.topics import TOPICS
+
+
+class TestAsyncApi:
+    def test_the_committed_document_is_what_the_contracts_say(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert asyncapi.main(["--check"]) == 0, capsys.readouterr().out
+
+    def test_every_topic_and_every_record_stands_in_it(self) -> None:
+        document = yaml.safe_load(asyncapi.FILE.read_text())
+        assert document["asyncapi"] == "3.0.0"
+        assert list(document["channels"]) == [topic.name for topic in TOPICS]
+        names = {message["name"] for message in document["components"]["messages"].values()}
+        assert names == {kind.name for kind in RECORDS}
+        assert all(channel["messages"] for channel in document["channels"].values())
+
+    def test_every_reference_leads_somewhere(self) -> None:
+        document = yaml.safe_load(asyncapi.FILE.read_text())
+        for reference in references(document):
+            if reference.startswith("#/"):
+                at = document
+                for part in reference.removeprefix("#/").split("/"):
+                    at = at[part]
+            else:
+                assert json.loads((asyncapi.FILE.parent / reference).read_text())["type"] == "object"
+
+
+def references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        return [node["$ref"]] if "$ref" in node else [found for part in node.values() for found in references(part)]
+    return [found for part in node for found in references(part)] if isinstance(node, list) else []
+
+
+class TestRefusals:
+    def test_the_committed_list_is_what_the_classes_say(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert refusal_list.main(["--check"]) == 0, capsys.readouterr().out
+
+    def test_every_code_stands_in_it_and_every_fact_a_sentence_names_exists(self) -> None:
+        text = refusal_list.FILE.read_text()
+        for code, refusal in REFUSALS.items():
+            assert f"| `{code}` |" in text
+            named = {part.partition("}")[0] for part in refusal.message.split("{")[1:]}
+            assert named <= refusal.model_fields.keys(), code
+
+    def test_a_refusal_says_its_facts_in_its_sentence(self) -> None:
+        refusal = REFUSALS["campaign_not_active"].model_validate({"state": "paused"})
+        assert refusal.as_json() == {
+            "code": "campaign_not_active",
+            "message": "The campaign is paused; this needs an active one.",
+            "facts": {"state": "paused"},
+        }
+        assert "(unknown redeemed_at)" in REFUSALS["coupon_already_redeemed"](coupon="c.1").as_json()["message"]
+
+
+@pytest.mark.parametrize("module", [asyncapi, refusal_list])
+def test_a_file_that_is_not_current_is_named_with_the_command_that_makes_it(
+    module: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(module, "FILE", tmp_path / "made")
+    assert module.main(["--check"]) == 1
+    assert f"run `{module.COMMAND} --write`" in capsys.readouterr().out
+    assert module.main(["--write"]) == 0
+    assert module.main(["--check"]) == 0
