@@ -45,7 +45,7 @@ def find(
 
 
 def _find(
-    work: Work, campaign: Campaign, reference: CouponReference, wanted: tuple[int, ...]
+    work: Work, campaign: Campaign, reference: CouponReference, wanted: tuple[int, ...], order: str | None
 ) -> Coupon | Bearer | None:
     number = campaign.number
     if reference.number is not None:
