@@ -202,11 +202,7 @@ def rows_of(reply: Reply | None, numbers: Sequence[int]) -> list[dict[str, Any]]
     if reply is None:
         return [{"row": number, "pending": True} for number in numbers]
     if reply.status != "done":
-        refusal = (
-            reply.refusal.model_dump()
-            if reply.refusal
-            else {"code": "dead_letter", "message": "", "facts": {}}
-        )
+        refusal = reply.refusal.model_dump() if reply.refusal else {"code": "dead_letter", "message": "", "facts": {}}
         return [{"row": number, "refusal": refusal} for number in numbers]
     rows = (reply.result or {}).get("rows", [])
     return [{**row, "row": numbers[int(row["row"])]} for row in rows]
@@ -221,9 +217,7 @@ def _outcome(
 ) -> BulkOutcome:
     whole = {reply.refusal.code: reply.refusal for reply in replies if reply.refusal is not None}
     all_refused = bool(replies) and all(reply.status == "refused" for reply in replies) and len(whole) == 1
-    accepted = sum(
-        int((reply.result or {}).get("accepted", 0)) for reply in replies if reply.status == "done"
-    )
+    accepted = sum(int((reply.result or {}).get("accepted", 0)) for reply in replies if reply.status == "done")
     rows: list[dict[str, Any]] = []
     if total <= ROWS_IN_ANSWER:
         rows = list(refused)

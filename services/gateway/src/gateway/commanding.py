@@ -120,7 +120,12 @@ class Commanding:
             return Pending(name)
         with self.replies.expecting(name) as expected:
             await self.put(record, partition)
-            answer = await expected.within(wait_seconds) or await self.look_up(name)
+            left = wait_seconds
+            answer = None
+            # A reply can be lost: core, which knows, is asked whenever the usual time has passed.
+            while answer is None and left > 0:
+                answer = await expected.within(min(left, WAIT_SECONDS)) or await self.look_up(name)
+                left -= WAIT_SECONDS
         if answer is None:
             _outcomes.labels("pending").inc()
             return Pending(name)
@@ -146,7 +151,5 @@ class Commanding:
         try:
             return await self.core.outcome(command)
         except ServiceAway:
-            logger.warning(
-                "Core did not answer for an outcome.", action="outcome_not_asked", command=str(command)
-            )
+            logger.warning("Core did not answer for an outcome.", action="outcome_not_asked", command=str(command))
             return None

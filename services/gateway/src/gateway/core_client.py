@@ -44,15 +44,11 @@ class CoreClient:
         """`{"campaigns", "next"}` of what stands in the catalogue; filters `after`, `limit`."""
         return await self.service.get("/catalogue", **filters) or {"campaigns": [], "next": None}
 
-    async def campaign_coupons(
-        self, campaign: UUID, party: str | None, **filters: str | int | None
-    ) -> Item | None:
+    async def campaign_coupons(self, campaign: UUID, party: str | None, **filters: str | int | None) -> Item | None:
         """`{"coupons", "next"}`; filters `after`, `limit`, `state`, `user`, `codes`."""
         return await self.service.get(f"/campaigns/{campaign}/coupons", party=party, **filters)
 
-    async def campaign_codes(
-        self, campaign: UUID, party: str | None, **filters: str | int | None
-    ) -> Item | None:
+    async def campaign_codes(self, campaign: UUID, party: str | None, **filters: str | int | None) -> Item | None:
         """`{"codes", "next"}`: uploaded, exported and held codes; filters `after`, `limit`."""
         return await self.service.get(f"/campaigns/{campaign}/codes", party=party, **filters)
 
@@ -68,9 +64,7 @@ class CoreClient:
         """`{"events"}` of a coupon in order."""
         return await self.service.get(f"/coupons/{coupon}/history", party=party)
 
-    async def coupons(
-        self, party: str | None, *, code: str | None, user: str | None, order: str | None
-    ) -> Item:
+    async def coupons(self, party: str | None, *, code: str | None, user: str | None, order: str | None) -> Item:
         """`{"coupons", "refusals"}` found by code, user or order; one at least."""
         found = await self.service.get("/coupons", party=party, code=code, user=user, order=order)
         return found or {"coupons": [], "refusals": []}

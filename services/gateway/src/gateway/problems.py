@@ -64,9 +64,7 @@ def of_error(error: BaseException) -> Problem | None:
         case BulkConflict():
             return of_refusal(error.refusal)
         case CredentialUnknown():
-            return Problem(
-                "unauthenticated", 401, "Unauthenticated", "No valid credential came with the request."
-            )
+            return Problem("unauthenticated", 401, "Unauthenticated", "No valid credential came with the request.")
         case MerchantShut():
             return Problem(
                 "merchant_not_active",
@@ -104,14 +102,10 @@ def of_error(error: BaseException) -> Problem | None:
         case ServiceAway():
             return away(f"The service {error.service} does not answer now; try again.")
         case QueryRefused():
-            detail = str(
-                error.problem.get("detail") or error.problem.get("title") or "The question is wrong."
-            )
+            detail = str(error.problem.get("detail") or error.problem.get("title") or "The question is wrong.")
             return Problem(str(error.problem.get("code", "invalid_request")), error.status, "Refused", detail)
         case RecordTooLarge():
-            return Problem(
-                "too_large", 413, "Too large", f"The command would be larger than {error.limit} bytes."
-            )
+            return Problem("too_large", 413, "Too large", f"The command would be larger than {error.limit} bytes.")
         case _:
             return away("The database does not answer now; try again.") if database_is_away(error) else None
 

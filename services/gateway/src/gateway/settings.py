@@ -12,9 +12,7 @@ from process.settings import ServiceSettings
 class GatewaySettings(ServiceSettings):
     """Built once at start by `process.settings.read_settings`."""
 
-    http_port: int = Field(
-        default=8080, ge=0, le=65535, description="Port of the HTTP server; 0 picks a free one."
-    )
+    http_port: int = Field(default=8080, ge=0, le=65535, description="Port of the HTTP server; 0 picks a free one.")
     auto_verify: bool = Field(
         default=False, description="Verify access requests at once, without staff; only in the local profile."
     )

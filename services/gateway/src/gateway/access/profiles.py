@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,7 +14,7 @@ from contracts.fields import Contract, Currency
 from contracts.merchants import DialectName
 from dialects.declared.declaration import Declaration, DeclarationInvalid, read_declaration
 from dialects.protocol import FieldProblem, Profile, invalid
-
+from process.secrets import seal
 
 BASE_PATHS: dict[DialectName, str] = {"scrip": "/merchant/v1", "voucherify": "/v1", "declared": "/"}
 """Where the operations of a dialect begin; the host is the gateway's for all of them."""
@@ -60,9 +62,7 @@ class ProfileDocument(ProfileSettings):
 def check_settings(dialect: DialectName, settings: ProfileSettings) -> None:
     """Refuse settings that do not fit the dialect. Raises RequestRefused."""
     if dialect == "declared" and settings.declaration is None:
-        raise invalid(
-            "The dialect `declared` needs a `declaration`.", FieldProblem("/declaration", "is missing")
-        )
+        raise invalid("The dialect `declared` needs a `declaration`.", FieldProblem("/declaration", "is missing"))
     if dialect != "declared" and settings.declaration is not None:
         raise invalid(
             f"The dialect `{dialect}` takes no `declaration`.",
@@ -78,6 +78,17 @@ def check_settings(dialect: DialectName, settings: ProfileSettings) -> None:
     except DeclarationInvalid as wrong:
         errors = tuple(FieldProblem(f"/declaration{each.pointer}", each.detail) for each in wrong.errors)
         raise invalid("The declaration is not usable.", *errors) from None
+
+
+def new_sealed_secret(keys: Mapping[int, bytes], merchant: UUID) -> str:
+    """32 new bytes of the merchant's own, sealed: the source of its references and code patterns."""
+    newest = max(keys)
+    return seal(newest, keys[newest], os.urandom(32), merchant_context(merchant))
+
+
+def merchant_context(merchant: UUID) -> bytes:
+    """What a merchant's own 32 bytes are sealed with."""
+    return f"merchant:{merchant}".encode()
 
 
 def interface_context(merchant: UUID) -> bytes:

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from dialects.protocol import CredentialRefused, HashedSecret, RawRequest, Secret, SigningSecret
 from dialects.registry import locate, verify
-from gateway.access.profiles import ProfileSettings
+from gateway.access.profiles import ProfileSettings, merchant_context
 from gateway.commanding import Caller
 from gateway.identity.model import CredentialUnknown, Identity, MerchantShut, TooManyRequests
 from gateway.identity.watching import IDENTITY_CHANNEL, Watch
@@ -27,9 +27,7 @@ REMEMBERED_SECONDS = 2.0
 REMEMBERED_LIMIT = 20_000
 
 logger = structlog.get_logger()
-_identified = Counter(
-    "scrip_gateway_identified", "Requests of merchants by what the front door said.", ["outcome"]
-)
+_identified = Counter("scrip_gateway_identified", "Requests of merchants by what the front door said.", ["outcome"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,11 @@ class FrontDoor:
         self._windows: dict[UUID, tuple[int, int]] = {}
         self._generation = 0
         watch.on_change(IDENTITY_CHANNEL, self._forget)
+
+    @property
+    def hears_changes(self) -> bool:
+        """Whether changes made by other processes are heard of at once."""
+        return self._watch.listening
 
     async def identify(self, request: RawRequest) -> Identity:
         """Who sends the request; every external request passes here. The body must be there: it may be signed.
@@ -167,11 +170,6 @@ def known_of(stored: StoredCredential, keys: Mapping[int, bytes]) -> Known:
             caller=Caller(party, f"merchant:{party}/{stored.terminal_label}"),
         ),
     )
-
-
-def merchant_context(merchant: UUID) -> bytes:
-    """What a merchant's own 32 bytes are sealed with."""
-    return f"merchant:{merchant}".encode()
 
 
 def credential_context(public_id: str) -> bytes:

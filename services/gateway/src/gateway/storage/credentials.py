@@ -60,9 +60,7 @@ class TerminalExists(Exception):
     """The merchant has a terminal with this label."""
 
 
-async def add_terminal(
-    connection: Connection, terminal: UUID, merchant: UUID, label: str, actor: str
-) -> None:
+async def add_terminal(connection: Connection, terminal: UUID, merchant: UUID, label: str, actor: str) -> None:
     """Raises TerminalExists."""
     try:
         await connection.execute(_ADD_TERMINAL, terminal, merchant, label, actor)

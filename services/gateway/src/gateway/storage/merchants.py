@@ -171,9 +171,7 @@ async def requests(pool: Pool, state: str | None, after: UUID | None, limit: int
     return [StoredRequest(**dict(row)) for row in await pool.fetch(_REQUESTS, state, after, limit)]
 
 
-_COLLECT = (
-    "UPDATE access_request SET collected_at = now() WHERE id = $1 AND collected_at IS NULL RETURNING true"
-)
+_COLLECT = "UPDATE access_request SET collected_at = now() WHERE id = $1 AND collected_at IS NULL RETURNING true"
 
 
 async def collect(connection: Connection, name: UUID) -> bool:

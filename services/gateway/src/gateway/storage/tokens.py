@@ -76,17 +76,13 @@ class EarlierAnswer:
     answer: dict[str, Any]
 
 
-async def earlier_answer(
-    connection: Pool | Connection, scope: str, operation: str, key: str
-) -> EarlierAnswer | None:
+async def earlier_answer(connection: Pool | Connection, scope: str, operation: str, key: str) -> EarlierAnswer | None:
     """The answer given to this request number by this caller for this operation."""
     row = await connection.fetchrow(_EARLIER, scope, operation, key)
     return None if row is None else EarlierAnswer(bytes(row["hash"]), row["status"], row["answer"])
 
 
-async def keep_answer(
-    connection: Connection, scope: str, operation: str, key: str, kept: EarlierAnswer
-) -> bool:
+async def keep_answer(connection: Connection, scope: str, operation: str, key: str, kept: EarlierAnswer) -> bool:
     """Keep an answer in the transaction of what it tells; False: another request with this number was faster."""
     return bool(await connection.fetchval(_CLAIM, scope, operation, key, kept.hash, kept.status, kept.answer))
 
