@@ -34,7 +34,7 @@ from merchant_adapter.interfaces import (
     open_interface,
     read_profile,
 )
-from merchant_adapter.interfaces.http import failure_of, plain, retry_after_seconds
+from merchant_adapter.interfaces.outcomes import failure_of, plain, retry_after_seconds
 from merchant_adapter.interfaces.profile import BasicAuthentication, BearerAuthentication, HeaderAuthentication
 from tests.support.deliveries import a_delivery
 from tests.support.demo_merchants import TOKEN, DemoMerchant

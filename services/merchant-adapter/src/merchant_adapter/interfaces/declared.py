@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from merchant_adapter.interfaces.declared_paging import first_query, next_cursor
 from merchant_adapter.interfaces.expressions import DoesNotFit, evaluate
 from merchant_adapter.interfaces.failures import MerchantMisbehaves, MerchantRefused, NotOffered
-from merchant_adapter.interfaces.http import MerchantHttp, Reply, plain
+from merchant_adapter.interfaces.http import MerchantHttp, Reply
 from merchant_adapter.interfaces.merchant_interface import (
     Abilities,
     Delivery,
@@ -20,6 +20,7 @@ from merchant_adapter.interfaces.merchant_interface import (
     user_from,
 )
 from merchant_adapter.interfaces.openapi import delivery_json, refused
+from merchant_adapter.interfaces.outcomes import plain
 from merchant_adapter.interfaces.profile import DeclaredCall, DeclaredProfile, DeclaredUsers, filled_path
 
 MAX_PAGE = 1000

@@ -8,7 +8,6 @@ environment.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import logging
 import ssl
@@ -16,17 +15,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import structlog
 from aiolimiter import AsyncLimiter
 from pydantic_core import from_json, to_json
-from standardwebhooks import Webhook
 
 from merchant_adapter.interfaces.addresses import (
     AddressPolicy,
@@ -36,20 +31,15 @@ from merchant_adapter.interfaces.addresses import (
     system_resolver,
 )
 from merchant_adapter.interfaces.breaker import Breakers
+from merchant_adapter.interfaces.credentials import sign
 from merchant_adapter.interfaces.failures import (
-    CredentialsRefused,
     InterfaceFailure,
-    InterfaceGone,
     MerchantMisbehaves,
-    MerchantRefused,
     MerchantUnavailable,
     OutcomeUnknown,
 )
+from merchant_adapter.interfaces.outcomes import failure_of
 from merchant_adapter.interfaces.profile import (
-    Authentication,
-    BasicAuthentication,
-    BearerAuthentication,
-    HeaderAuthentication,
     InterfaceProfile,
 )
 
@@ -59,7 +49,6 @@ log = structlog.get_logger()
 for chatty in ("httpx", "httpcore"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
 
-LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 MAX_PROBLEM_BYTES = 64 * 1024
 
 
@@ -345,70 +334,6 @@ async def _read(response: httpx.Response, most: int) -> bytes | None:
 def _is_json(response: httpx.Response) -> bool:
     media_type: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
-
-
-def failure_of(status: int, headers: httpx.Headers, problem: Any, unsafe: bool) -> InterfaceFailure:
-    """What an answer other than 2xx means (the table of the public contract)."""
-    if status in (401, 403):
-        return CredentialsRefused(f"the merchant answered {status}: the credentials are not good")
-    if status == 410:
-        return InterfaceGone("the merchant answered 410: the interface is closed")
-    if status in (429, 503):
-        wait = retry_after_seconds(headers)
-        return MerchantUnavailable(f"the merchant answered {status}", wait, throttled=status == 429)
-    if status >= 500 or status in (408, 425):
-        if unsafe:
-            return OutcomeUnknown(f"the merchant answered {status}")
-        return MerchantUnavailable(f"the merchant answered {status}", retry_after_seconds(headers))
-    if status < 400:
-        return MerchantMisbehaves(f"the merchant answered {status}: redirects are not followed", outcome_unknown=unsafe)
-    if status in (404, 405):
-        return MerchantMisbehaves(f"the merchant answered {status}: there is no such operation at this address")
-    said = problem if isinstance(problem, dict) else {}
-    code = said.get("code")
-    if not isinstance(code, str) or not code.isascii() or not code.replace("_", "a").isalnum() or len(code) > 64:
-        code = "key_conflict" if status == 409 else f"http_{status}"
-    words = [text for text in (said.get("title"), said.get("detail")) if isinstance(text, str)]
-    return MerchantRefused(status, code, plain(": ".join(words)) or f"HTTP {status}")
-
-
-def plain(text: str) -> str:
-    """A merchant's text for staff to read: printable, on one line, at most 200 characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:400]).strip()[:200]
-
-
-def retry_after_seconds(headers: httpx.Headers) -> float | None:
-    """The wait a merchant asks for, at most a day; None: none, or one that cannot be read."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_RETRY_AFTER_SECONDS)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    wait = (moment - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, wait), LONGEST_RETRY_AFTER_SECONDS)
-
-
-def sign(request: httpx.Request, body: bytes, key: str | None, authentication: Authentication) -> None:
-    """Puts our credentials on a request, over its target and body as they go out."""
-    if isinstance(authentication, BearerAuthentication):
-        request.headers["Authorization"] = f"Bearer {authentication.token.get_secret_value()}"
-    elif isinstance(authentication, HeaderAuthentication):
-        request.headers[authentication.name] = authentication.value.get_secret_value()
-    elif isinstance(authentication, BasicAuthentication):
-        pair = f"{authentication.user}:{authentication.password.get_secret_value()}"
-        request.headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    else:
-        number, now = key or f"read-{uuid4()}", datetime.now(UTC).replace(microsecond=0)
-        signed = f"{request.method} {request.url.raw_path.decode('ascii')}.{body.decode()}"
-        request.headers["webhook-id"] = number
-        request.headers["webhook-timestamp"] = str(int(now.timestamp()))
-        request.headers["webhook-signature"] = " ".join(
-            Webhook(secret.get_secret_value()).sign(number, now, signed) for secret in authentication.secrets
-        )
 
 
 def batch_key(delivery_ids: list[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from merchant_adapter.interfaces.failures import MerchantMisbehaves, MerchantRefused
-from merchant_adapter.interfaces.http import MerchantHttp, batch_key, plain
+from merchant_adapter.interfaces.http import MerchantHttp, batch_key
 from merchant_adapter.interfaces.merchant_interface import (
     MAX_CURSOR_LENGTH,
     Abilities,
@@ -20,6 +20,7 @@ from merchant_adapter.interfaces.merchant_interface import (
     UserPage,
     user_from,
 )
+from merchant_adapter.interfaces.outcomes import plain
 
 MAX_PAGE = 1000
 BATCH_SIZE = 100
