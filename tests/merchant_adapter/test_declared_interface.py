@@ -64,7 +64,8 @@ class Erp:
         self.queries: list[dict[str, str]] = []
         self.app = Starlette(
             routes=[
-                Route(f"/{name}", self._listing(name)) for name in ("page", "totals", "offset", "scim", "link", "more")
+                Route(f"/api/{name}", self._listing(name))
+                for name in ("page", "totals", "offset", "scim", "link", "more")
             ]
         )
 
@@ -95,7 +96,7 @@ class Erp:
                     media_type="application/scim+json",
                 )
             if style == "link":
-                link = f'</link?from={start + size}&limit={size}>; rel="next"'
+                link = f'</api/link?from={start + size}&limit={size}>; rel="next"'
                 return JSONResponse({"rows": rows}, headers={"Link": link} if start + size < len(CUSTOMERS) else {})
             return JSONResponse({"data": rows, "has_more": start + size < len(CUSTOMERS)})
 
@@ -138,7 +139,7 @@ class TestPaging:
     async def test_every_style_lists_every_user_once(self, opened: Open, declared: dict[str, Any]) -> None:
         erp = Erp()
         with serving(erp.app) as address:
-            found = await all_users(opened({"base_url": address, "users": declared}))
+            found = await all_users(opened({"base_url": f"{address}/api/", "users": declared}))
         assert [user.id for user in found] == [str(row["no"]) for row in CUSTOMERS]
         assert found[0].attributes == {"age": 21, "adult": True}  # what is unknown (town) is left out
         assert [user.id for user in found if user.deleted] == ["10", "20"]

@@ -58,7 +58,7 @@ def next_cursor(declared: DeclaredUsers, cursor: str | None, items: list[Any], r
             case HasMorePaging():
                 more = evaluate(paging.has_more, reply.body)
                 following = evaluate(declared.id, items[-1]) if more and items else None
-    except (DoesNotFit, ValueError) as fault:
+    except (DoesNotFit, ValueError, httpx.InvalidURL) as fault:
         raise MerchantMisbehaves("the profile's paging does not fit the answer") from fault
     if following is None or following == "":
         return None
@@ -94,5 +94,5 @@ def _next_offset(paging: OffsetPaging, offset: int, items: list[Any], reply: Rep
 
 
 def _next_link(reply: Reply) -> str | None:
-    links = httpx.Response(200, headers=reply.headers).links
-    return links.get("next", {}).get("url")
+    link = httpx.Response(200, headers=reply.headers).links.get("next", {}).get("url")
+    return None if link is None else str(reply.url.join(link))  # a link may be relative to the page it came with

@@ -69,6 +69,7 @@ class HttpLimits:
 class Reply:
     """An answer. `body` is its JSON; None: it had no body, or (not with 2xx) one that is not JSON."""
 
+    url: httpx.URL
     status: int
     headers: httpx.Headers
     body: Any = field(repr=False)
@@ -290,7 +291,7 @@ async def _reply(response: httpx.Response, unsafe: bool, answers: tuple[int, ...
     if not 200 <= status < 300:
         problem = await _problem(response)
         if status in answers:
-            return Reply(status, response.headers, problem)
+            return Reply(response.request.url, status, response.headers, problem)
         raise failure_of(status, response.headers, problem, unsafe)
 
     def misbehaves(detail: str) -> MerchantMisbehaves:
@@ -302,11 +303,11 @@ async def _reply(response: httpx.Response, unsafe: bool, answers: tuple[int, ...
     if body is None:
         raise misbehaves(f"the answer has more than {most} bytes")
     if not body:
-        return Reply(status, response.headers, None)
+        return Reply(response.request.url, status, response.headers, None)
     if not _is_json(response):
         raise misbehaves("the answer is not JSON but another media type")
     try:
-        return Reply(status, response.headers, from_json(body, allow_inf_nan=False))
+        return Reply(response.request.url, status, response.headers, from_json(body, allow_inf_nan=False))
     except ValueError:
         raise misbehaves("the answer is not JSON in UTF-8") from None
 
