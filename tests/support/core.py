@@ -106,6 +106,8 @@ class CorePlatform:
     told: bool
     partitions: int
     environment: dict[str, str]
+    program: Sequence[str] = ("-m", "coupon_core")
+    """What Python is started with."""
     processes: dict[int, CoreProcess] = field(default_factory=dict)
     _producer: AIOKafkaProducer | None = None
     _replies: ReplyReader | None = None
@@ -128,7 +130,7 @@ class CorePlatform:
         log = self.folder / f"core-{instance}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "coupon_core"],
+                [sys.executable, *self.program],
                 env={
                     **{name: value for name, value in os.environ.items() if not name.startswith("SCRIP_")},
                     "SCRIP_DATABASE_URL": self.database.url("core"),
@@ -167,6 +169,10 @@ class CorePlatform:
         code = process.process.poll()
         ended = "" if code is None else f" (it ended with {code})"
         raise RuntimeError(f"core {instance} is not ready{ended}: {reasons}\n{process.log_end()}")
+
+    def log_ends(self) -> str:
+        """The last lines of every process's log: why a command was not answered, or died."""
+        return "\n".join(f"core {process.instance}:\n{process.log_end()}" for process in self.processes.values())
 
     # --- commands
 
@@ -255,14 +261,13 @@ class CorePlatform:
             await self.append_record(record, writer)
             reply = await expected.within(within)
         if reply is None:
-            ends = "\n".join(f"core {p.instance}:\n{p.log_end()}" for p in self.processes.values())
-            raise NoReply(f"{type(record.data).__name__} was not answered in {within:g} s\n{ends}")
+            raise NoReply(f"{type(record.data).__name__} was not answered in {within:g} s\n{self.log_ends()}")
         return reply
 
     async def done(self, command: Contract | CommandRecord, **arguments: Any) -> dict[str, Any]:
         """Send a command that must be done; its result."""
         reply = await self.send(command, **arguments)
-        assert reply.status == "done", f"{type(command).__name__}: {reply}"
+        assert reply.status == "done", f"{type(command).__name__}: {reply}\n{self.log_ends()}"
         return reply.result or {}
 
     async def refused(self, command: Contract | CommandRecord, **arguments: Any) -> str:
@@ -304,13 +309,13 @@ class CorePlatform:
     async def get(self, path: str, *, instance: int = 0, token: str | None = None, **query: Any) -> httpx.Response:
         """GET on the read API of one process; parameters that are None are left out."""
         headers = {"Authorization": f"Bearer {self.service_token if token is None else token}"}
-        params = {name: value for name, value in query.items() if value is not None}
+        params = {name: value for name, value in query.items() if value is not None} or None
         return await self.http.get(f"{self.processes[instance].url}{path}", params=params, headers=headers)
 
     async def post(self, path: str, body: Any = None, *, instance: int = 0, **query: Any) -> httpx.Response:
         """POST on the read API of one process."""
         headers = {"Authorization": f"Bearer {self.service_token}"}
-        params = {name: value for name, value in query.items() if value is not None}
+        params = {name: value for name, value in query.items() if value is not None} or None
         return await self.http.post(f"{self.processes[instance].url}{path}", json=body, params=params, headers=headers)
 
     async def read(self, path: str, **query: Any) -> dict[str, Any]:
