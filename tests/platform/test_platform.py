@@ -157,7 +157,7 @@ def test_status_of_a_home_that_never_was_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_one_sentence_and_nothing_is_left_running(tmp_path: Path) -> None:
-    platform = Platform(tmp_path / "home", services=False)
+    platform = Platform(tmp_path / "home", services=())
     port = platform.home.port("kafka")
     with socket.create_server(("127.0.0.1", port)):
         refused = scrip("up", "--servers-only", "--home", tmp_path / "home")
@@ -185,7 +185,7 @@ def test_ctrl_c_while_starting_stops_what_was_started(tmp_path: Path) -> None:
 
 def test_two_platforms_do_not_disturb_each_other_and_killed_servers_come_back(home: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    with Platform(tmp_path / "other", services=False, told_time=True, report=said.append) as other:
+    with Platform(tmp_path / "other", services=(), told_time=True, report=said.append) as other:
         assert not set(other.addresses.values()) & set(status(home)["addresses"].values())
         for name in ("kafka", "postgres"):
             pid = other.service_pid(name)
@@ -198,7 +198,7 @@ def test_two_platforms_do_not_disturb_each_other_and_killed_servers_come_back(ho
         ]
         assert status(home)["ready"]
     with pytest.raises(PlatformError, match=r"keeps told time .* start it with --told-time"):
-        Platform(tmp_path / "other", services=False).start()
+        Platform(tmp_path / "other", services=()).start()
     other.erase()
 
 
@@ -218,7 +218,7 @@ def test_another_partition_count_is_refused(home: Path) -> None:
 def test_existing_servers_are_used_and_none_are_started(backend: Servers, databases: Databases, tmp_path: Path) -> None:
     """The name in the address is the database; its roles carry that name, so that other databases keep theirs."""
     given = databases.fresh()
-    platform = Platform(tmp_path / "home", services=False, admin_url=given.admin_url, bootstrap=backend.bootstrap)
+    platform = Platform(tmp_path / "home", services=(), admin_url=given.admin_url, bootstrap=backend.bootstrap)
     with platform:
         assert platform.processes() == {}
         assert platform.addresses["kafka"] == backend.bootstrap

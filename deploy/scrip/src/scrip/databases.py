@@ -70,6 +70,19 @@ async def ensure_schemas(url: str, database: str) -> None:
         await admin.close()
 
 
+async def applied_migrations(url: str) -> dict[str, set[str]]:
+    """Names of the migrations applied in this database, by schema."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("SELECT schema_name, migration_id FROM public._pogo_migration")
+    finally:
+        await connection.close()
+    applied: dict[str, set[str]] = {schema: set() for schema in SCHEMAS}
+    for row in rows:
+        applied.setdefault(row["schema_name"], set()).add(row["migration_id"])
+    return applied
+
+
 def service_databases(
     admin_url: str, database: str, passwords: dict[str, str], owner: str | None = None
 ) -> dict[str, ServiceDatabase]:

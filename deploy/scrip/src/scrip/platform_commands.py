@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ from scrip.checkout import default_home
 from scrip.errors import PlatformError
 from scrip.home import Home
 from scrip.kafka_jars import class_path
-from scrip.platform import Platform
+from scrip.platform import SERVICES, Platform, Service
 from scrip.status import platform_status
 from scrip.supervisor import last_lines
 
@@ -41,14 +41,14 @@ HomeOption = Annotated[
 
 @dataclass(frozen=True)
 class Options:
-    """What `up` was asked for; the names are those of `Platform`."""
+    """What `up` was asked for."""
 
     told_time: bool
     auto_verify: bool
     gateways: int
     cores: int
     lanes: int | None
-    services: bool
+    services: tuple[Service, ...]
 
     def arguments(self) -> list[str]:
         """The same as arguments of `scrip up`."""
@@ -86,7 +86,7 @@ def up(
     one.
     """
     path = (home or default_home()).absolute()
-    options = Options(told_time, auto_verify, gateways, cores, partitions, not servers_only)
+    options = Options(told_time, auto_verify, gateways, cores, partitions, () if servers_only else SERVICES)
     if detach:
         start_detached(path, options)
         return
@@ -95,7 +95,12 @@ def up(
     with fetch_progress() as progress:
         platform = Platform(
             path,
-            **asdict(options),
+            told_time=options.told_time,
+            auto_verify=options.auto_verify,
+            gateways=options.gateways,
+            cores=options.cores,
+            lanes=options.lanes,
+            services=options.services,
             admin_url=admin_url,
             bootstrap=bootstrap,
             report=lambda sentence: errors.print(sentence, markup=False),
