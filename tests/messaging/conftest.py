@@ -8,15 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from secrets import token_bytes, token_hex
 
-import asyncpg
 import pytest
 
 from contracts.topics import DAY_MS, Topic
 from messaging.sending import Sender, own_writer
 from messaging.topics_admin import create_topics
-from process.database import Pool, open_pool
+from process.database import Pool
 from process.settings import Secrets
-from tests.messaging.support import TABLES, Trial
+from tests.messaging.support import Trial, trial_pool
 from tests.support.databases import FreshDatabase
 from tests.support.servers import Servers
 
@@ -42,11 +41,7 @@ async def trial(backend: Servers) -> Trial:
 @pytest.fixture
 async def pool(database: FreshDatabase) -> AsyncIterator[Pool]:
     """A pool of the adapter's role, with messaging's tables and a small one for effects."""
-    connection = await asyncpg.connect(database.url("adapter"))
-    await connection.execute(TABLES.read_text())
-    await connection.execute("CREATE TABLE effect (number bigserial, command text, at timestamptz)")
-    await connection.close()
-    pool = await open_pool(database.url("adapter"), application_name="test", max_size=30)
+    pool = await trial_pool(database)
     yield pool
     await pool.close()
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 import messaging
 from contracts.topics import Topic
+from process.database import Pool, open_pool
+from tests.support.databases import FreshDatabase
 
 assert messaging.__file__ is not None
 TABLES = Path(messaging.__file__).parent / "tables.sql"
@@ -24,6 +27,15 @@ class Trial:
     bootstrap: str
     commands: Topic
     dead_letters: Topic
+
+
+async def trial_pool(database: FreshDatabase) -> Pool:
+    """A pool of the adapter's role, with messaging's tables and a small one for effects."""
+    connection = await asyncpg.connect(database.url("adapter"))
+    await connection.execute(TABLES.read_text())
+    await connection.execute("CREATE TABLE effect (number bigserial, command text, at timestamptz)")
+    await connection.close()
+    return await open_pool(database.url("adapter"), application_name="test", max_size=30)
 
 
 async def read_all(bootstrap: str, topic: Topic) -> list[ConsumerRecord[bytes, bytes]]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -157,11 +157,12 @@ class OutboxRelay:
         Waits and tries again while the database or the broker is away; other errors are raised.
         """
         failures = 0
-        while not stop.is_set():
+        while True:
             try:
                 async with self._pool.acquire() as connection:
                     failures = 0
                     await self._relay(connection, stop)
+                    return
             except Exception as error:
                 if not database_is_away(error):
                     raise
@@ -170,10 +171,10 @@ class OutboxRelay:
                 self._trouble = "The outbox cannot be read: the database is away."
                 if failures == 1:
                     logger.warning(
-                        "The outbox waits for the database.",
-                        action="outbox_held",
-                        reason=type(error).__name__,
+                        "The outbox waits for the database.", action="outbox_held", reason=type(error).__name__
                     )
+                if stop.is_set():
+                    return
                 await _wait(stop, backoff_seconds(failures))
 
     async def _relay(self, connection: Connection, stop: asyncio.Event) -> None:
@@ -196,10 +197,7 @@ class OutboxRelay:
             await connection.execute(_RELEASE, self._holder)
         finally:
             self._lead(None)
-            try:
-                await connection.remove_listener(channel, self._woken)
-            except Exception:
-                connection.terminate()  # it is broken, and the pool takes none back that still listens
+            await _stop_listening(connection, channel, self._woken)
 
     async def _pass(self, connection: Connection) -> str:
         """One batch: `more`, `drained` (nothing left, or another process sends), or `not acknowledged`."""
@@ -261,3 +259,14 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
+
+
+async def _stop_listening(connection: Connection, channel: str, woken: Callable[..., None]) -> None:
+    """The pool complains of a connection that still listens, and a broken one cannot be told to stop."""
+    with contextlib.suppress(asyncpg.InterfaceError):  # the pool has taken the broken one out already
+        try:
+            await connection.remove_listener(channel, woken)
+        except Exception:
+            connection.terminate()
+        if connection.is_closed():
+            connection.terminate()
