@@ -60,25 +60,23 @@ def codes_of_csv(body: bytes) -> list[tuple[str, object]]:
     except UnicodeDecodeError as error:
         raise invalid(f"The CSV is not UTF-8: byte {error.start}.", code="unreadable_body", status=400) from None
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if any(cell.strip() for cell in row)]
+        numbered = list(enumerate(csv.reader(io.StringIO(text), strict=True), 1))
     except csv.Error as error:
         raise invalid(f"The CSV cannot be read: {error}.", code="unreadable_body", status=400) from None
+    rows = [(number, row) for number, row in numbered if any(cell.strip() for cell in row)]
     if not rows:
         return []
-    heads = [cell.strip().lower() for cell in rows[0]]
+    heads = [cell.strip().lower() for cell in rows[0][1]]
     if "code" in heads:
-        column, body_rows, first = heads.index("code"), rows[1:], 2
+        column, rows = heads.index("code"), rows[1:]
     elif len(heads) == 1:
-        column, body_rows, first = 0, rows, 1
+        column = 0
     else:
         raise invalid(
             "The CSV has several columns and none of them is named `code`.",
             FieldProblem("row 1", "no column is named `code`"),
         )
-    return [
-        (f"row {number}", row[column].strip() if column < len(row) else "")
-        for number, row in enumerate(body_rows, first)
-    ]
+    return [(f"row {number}", row[column].strip() if column < len(row) else "") for number, row in rows]
 
 
 def _json_lines(body: bytes) -> list[tuple[str, object]]:
@@ -97,7 +95,7 @@ def _checked(rows: list[tuple[str, object]]) -> tuple[str, ...]:
         raise invalid("There is no code in the body.", FieldProblem("", "holds no code"))
     if len(rows) > MAX_ROWS:
         raise invalid(f"At most {MAX_ROWS} codes go into one request.", FieldProblem("", f"at most {MAX_ROWS} codes"))
-    values = [value for _, value in rows]
+    values = tuple(value for _, value in rows)
     try:
         return CODES.validate_python(values, strict=True)
     except ValidationError as error:

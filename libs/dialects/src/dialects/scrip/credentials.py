@@ -41,7 +41,7 @@ def locate(request: RawRequest) -> Credential | None:
 
 def signed_text(request_id: str, timestamp: str, method: str, target: str, body: bytes) -> bytes:
     """What is signed, as bytes."""
-    return f"{request_id}.{timestamp}.{method} {target}.".encode("latin-1") + body
+    return f"{request_id}.{timestamp}.{method} {target}.".encode("latin-1", "replace") + body
 
 
 def signature(secret: str, text: bytes) -> str:
