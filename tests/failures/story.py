@@ -1,0 +1,114 @@
+"""A campaign as its events tell it, from the first to the last: states, counters, and what cannot have happened."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.events import ENDS, EVENT_TYPES
+from tests.failures.evidence import LogRecord
+
+EVENT_NAMES = {kind: event.__name__ for event, kind in EVENT_TYPES.items()}
+FROM: dict[str, set[str | None]] = {
+    "CouponIssued": {None},
+    "CouponReserved": {None, "held", "reserved"},
+    "CouponReleased": {"reserved"},
+    "CouponRedeemed": {None, "held", "reserved"},
+    "CouponReturned": {"redeemed"},
+    "CouponBurned": {"redeemed"},
+    "CouponVoided": {None, "held", "reserved"},
+    "CouponExpired": {None, "held", "reserved"},
+}
+"""States a coupon may be in before each event; None: nobody held it yet."""
+TO = {event.__name__: state for event, state in ENDS.items()}
+FOLLOWS = {
+    "CampaignCreated": "draft",
+    "CampaignGenerationStarted": "generating",
+    "CampaignGenerated": "active",
+    "CampaignPublished": "active",
+    "CampaignPaused": "paused",
+    "CampaignExhausted": "exhausted",
+    "CampaignReplenished": "active",
+    "CampaignStopped": "stopped",
+    "CampaignEnded": "ended",
+}
+"""The state a campaign is in after each event; a resumed one says it itself."""
+
+
+@dataclass(slots=True)
+class Event:
+    """The first occurrence of an event."""
+
+    campaign: str
+    seq: int
+    name: str
+    cause: str
+    data: dict[str, Any]
+    line: bytes
+    record: LogRecord
+
+
+@dataclass(slots=True)
+class Story:
+    """A campaign as its events tell it, read from the first to the last."""
+
+    campaign: str
+    events: list[Event] = field(default_factory=list)
+    state: str = ""
+    quantity: int | None = None
+    user_limit: int | None = None
+    supply: str = ""
+    coupons: dict[int, str] = field(default_factory=dict)
+    users: dict[int, str | None] = field(default_factory=dict)
+    redemptions: dict[int, int] = field(default_factory=dict)
+    issued_to: Counter[str] = field(default_factory=Counter)
+    exports: list[tuple[int, int]] = field(default_factory=list)
+    exported: int = 0
+    available: int = 0
+    wrongs: list[tuple[str, str]] = field(default_factory=list)
+    """(check, detail) of what cannot have happened in this order."""
+
+    def tell(self, event: Event) -> None:
+        """Go on with the next event."""
+        data, name = event.data, event.name
+        if name in FROM:
+            self._tell_coupon(event, data["coupon"])
+        elif name == "CampaignCreated":
+            self.quantity, self.supply = data["quantity"], data["supply"]
+            self.user_limit = data["terms"].get("per_user_limit")
+        elif name == "CampaignQuantityChanged":
+            self.quantity = data["after"]
+        elif name == "CodesUploaded":
+            self.available += data["accepted"]
+        elif name == "CodesExported":
+            self.exports.append((data["first"], data["last"]))
+            self.exported += data["last"] - data["first"] + 1
+        if name == "CampaignResumed":
+            self.state = data["state"]
+        self.state = FOLLOWS.get(name, self.state)
+        if self.quantity is not None and len(self.coupons) + self.exported > self.quantity:
+            self._wrong("bounds", event, f"{len(self.coupons)} issued and {self.exported} exported of {self.quantity}")
+
+    def _tell_coupon(self, event: Event, number: int) -> None:
+        name, before = event.name, self.coupons.get(number)
+        if before not in FROM[name]:
+            self._wrong("effects", event, f"coupon {number} was {before} before {name}")
+        if before is None:
+            self.users[number] = event.data.get("user")
+            if self.supply == "uploaded":
+                self.available -= 1
+            elif name != "CouponIssued":
+                self.exported -= 1
+                if not any(first <= number <= last for first, last in self.exports):
+                    self._wrong("effects", event, f"coupon {number}: {name}, but it was neither issued nor exported")
+        if name == "CouponIssued":
+            self.issued_to[event.data["user"]] += 1
+            if self.user_limit is not None and self.issued_to[event.data["user"]] > self.user_limit:
+                self._wrong("bounds", event, f"{event.data['user']} got more than {self.user_limit}")
+        if name == "CouponRedeemed":
+            self.redemptions[number] = self.redemptions.get(number, 0) + 1
+            if event.data["redemption"] != self.redemptions[number]:
+                self._wrong("effects", event, f"coupon {number}: redemption {event.data['redemption']} out of turn")
+        self.coupons[number] = TO[name]
+
+    def _wrong(self, check: str, event: Event, detail: str) -> None:
+        self.wrongs.append((check, f"{self.campaign}:{event.seq}: {detail}"))
