@@ -72,12 +72,12 @@ def reasons_unreachable(address: str) -> list[str]:
 
 
 def told_time(gateway: str, token_file: Path) -> str | None:
-    """The clock as the gateway tells it, or None when it does not."""
+    """The time every lane has reached, as the gateway tells it; None before the first advance or without answer."""
     place = urlsplit(gateway)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_SECONDS)
     try:
         token = token_file.read_text().strip()
-        connection.request("GET", "/internal/v1/clock", headers={"Authorization": f"Bearer {token}"})
+        connection.request("GET", "/internal/v1/status", headers={"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         body = answer.read()
         said = json.loads(body) if answer.status == http.client.OK else {}
@@ -85,4 +85,6 @@ def told_time(gateway: str, token_file: Path) -> str | None:
         return None
     finally:
         connection.close()
-    return str(said["now"]) if isinstance(said, dict) and "now" in said else None
+    core = said.get("core") if isinstance(said, dict) else None
+    reached = core.get("as_of") if isinstance(core, dict) else None
+    return None if reached is None else str(reached)
