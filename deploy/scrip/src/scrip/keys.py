@@ -25,7 +25,7 @@ class Knowledge:
 KNOWLEDGE = {
     "gateway": Knowledge(("gateway",), ("tool-master.key", "kek.json", "admin-token")),
     "coupon_core": Knowledge(WRITERS, ("tool-master.key", "code-keys.json")),
-    "merchant_adapter": Knowledge(("adapter", "gateway"), ("tool-master.key", "kek.json")),
+    "merchant_adapter": Knowledge(("adapter", "gateway", "scheduler"), ("tool-master.key", "kek.json")),
     "scheduler": Knowledge(("scheduler", "gateway"), ("tool-master.key",)),
 }
 

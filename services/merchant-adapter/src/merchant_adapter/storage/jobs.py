@@ -1,0 +1,108 @@
+"""Jobs: durable work under a lease with a fencing number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from merchant_adapter.storage import Connection
+
+LEASE_SECONDS = 45
+"""Longer than one call to a merchant may take; every write of a job renews it."""
+
+
+class LeaseLost(Exception):
+    """Another worker holds the job now: stop at once, write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job in a worker's hands. `fence` is its own number; `wanted` what there was to do when it was taken."""
+
+    kind: str
+    subject: UUID
+    merchant: UUID
+    wanted: int
+    failures: int
+    fence: int
+
+
+WANT = """
+INSERT INTO job (kind, subject, merchant) VALUES ($1, $2, $3)
+ON CONFLICT (kind, subject) DO UPDATE SET wanted = job.wanted + 1,
+    due_at = CASE WHEN job.failures = 0 OR $4 THEN least(job.due_at, now()) ELSE job.due_at END
+"""
+WAKE = "SELECT pg_notify('adapter_job', '')"
+
+
+async def want(connection: Connection, kind: str, subject: UUID, merchant: UUID, *, at_once: bool = False) -> None:
+    """There is (more) to do. A job that waits after failures keeps waiting, unless `at_once`."""
+    await connection.execute(WANT, kind, subject, merchant, at_once)
+    await connection.execute(WAKE)
+
+
+TAKE_LOCK = "SELECT pg_advisory_xact_lock(7301)"
+TAKE = """
+UPDATE job SET fence = fence + 1, held_until = now() + make_interval(secs => $1)
+WHERE (kind, subject) = (
+    SELECT candidate.kind, candidate.subject FROM job candidate
+    WHERE candidate.met < candidate.wanted AND candidate.due_at <= now() AND candidate.held_until < now()
+      AND NOT EXISTS (
+          SELECT FROM job other WHERE other.merchant = candidate.merchant AND other.kind = candidate.kind
+            AND other.held_until >= now())
+    ORDER BY candidate.due_at LIMIT 1)
+RETURNING kind, subject, merchant, wanted, failures, fence
+"""
+
+
+async def take(connection: Connection) -> Job | None:
+    """The next job that is due, held from now on; one per merchant and kind at a time."""
+    async with connection.transaction():
+        await connection.execute(TAKE_LOCK)
+        row = await connection.fetchrow(TAKE, LEASE_SECONDS)
+    return None if row is None else Job(**dict(row))
+
+
+HOLD = """
+UPDATE job SET held_until = now() + make_interval(secs => $4) WHERE kind = $1 AND subject = $2 AND fence = $3
+RETURNING fence
+"""
+
+
+async def hold(connection: Connection, job: Job) -> None:
+    """Renew the lease, in the transaction of the job's own writes. Raises LeaseLost."""
+    if await connection.fetchval(HOLD, job.kind, job.subject, job.fence, LEASE_SECONDS) is None:
+        raise LeaseLost
+
+
+FINISH = """
+UPDATE job SET met = $4, failures = 0, held_until = '-infinity', due_at = now()
+WHERE kind = $1 AND subject = $2 AND fence = $3
+"""
+
+
+async def finish(connection: Connection, job: Job) -> None:
+    """What was wanted when the job was taken is done; what was wanted since leaves it open."""
+    await connection.execute(FINISH, job.kind, job.subject, job.fence, job.wanted)
+
+
+POSTPONE = """
+UPDATE job SET failures = failures + $5, held_until = '-infinity', due_at = now() + make_interval(secs => $4)
+WHERE kind = $1 AND subject = $2 AND fence = $3
+"""
+
+
+async def postpone(connection: Connection, job: Job, seconds: float, *, failed: bool) -> None:
+    """Give the job back, to be taken again later."""
+    await connection.execute(POSTPONE, job.kind, job.subject, job.fence, seconds, int(failed))
+
+
+NEXT_DUE = """
+SELECT extract(epoch FROM min(greatest(due_at, held_until)) - now()) FROM job WHERE met < wanted
+"""
+
+
+async def seconds_to_next(connection: Connection) -> float | None:
+    """Seconds until some job can be taken; None: there is none."""
+    seconds = await connection.fetchval(NEXT_DUE)
+    return None if seconds is None else float(seconds)
