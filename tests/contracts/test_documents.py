@@ -5,9 +5,13 @@ import pytest
 import yaml
 
 from contracts import asyncapi, refusal_list
+from contracts.generated_files import CONTRACTS_FOLDER
+from contracts.identifiers import SCRIP
+from contracts.partitioner import murmur2
 from contracts.records import RECORDS
 from contracts.refusals import REFUSALS
-from contracts.topics import TOPICS
+from contracts.topics import DAY_MS, FOREVER, TOPICS, Topic
+from contracts.writers import VECTOR
 
 
 class TestAsyncApi:
@@ -37,6 +41,24 @@ def references(node: Any) -> list[str]:
     if isinstance(node, dict):
         return [node["$ref"]] if "$ref" in node else [found for part in node.values() for found in references(part)]
     return [found for part in node for found in references(part)] if isinstance(node, list) else []
+
+
+class TestReadme:
+    TEXT = (CONTRACTS_FOLDER / "README.md").read_text()
+
+    def test_it_gives_the_vectors_that_the_tests_check(self) -> None:
+        assert VECTOR in self.TEXT
+        assert str(SCRIP) in self.TEXT
+        for key, value in (("21", 973932308), ("foobar", 790332482), ("abc", 479470107)):
+            assert murmur2(key.encode()) in (value, 2**32 - value)
+            assert f"`{key}` → {'' if key == 'abc' else '−'}{value}" in self.TEXT
+
+    @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: str(topic.name))
+    def test_it_says_how_long_each_topic_is_kept(self, topic: Topic) -> None:
+        name = "*.dead-letters" if topic.name.endswith(".dead-letters") else topic.name
+        row = next(line for line in self.TEXT.splitlines() if line.startswith("| `") and f"`{name}`" in line)
+        days = {FOREVER: "for ever", DAY_MS: "a day"}.get(topic.retention_ms, f"{topic.retention_ms // DAY_MS} days")
+        assert ("compacted" if topic.compacted else days) in row
 
 
 class TestRefusals:

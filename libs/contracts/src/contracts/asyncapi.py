@@ -40,9 +40,9 @@ SERVICES = {"gateway": "gateway", "core": "coupon-core", "adapter": "merchant-ad
 SIGNED = (COUPON_COMMANDS, MERCHANT_COMMANDS, SCHEDULE_COMMANDS)
 NUMBERED = (COUPON_EVENTS, COUPON_REFUSALS, COUPON_DEAD_LETTERS)
 ABOUT = """\
-Scrip is an event-driven coupon platform. Commands are sent, events are emitted; both are CloudEvents 1.0 in structured
-JSON, one per record. The rules of signing, partitioning, retention and compatibility, and what readers are promised,
-stand in `libs/contracts/README.md`; examples of every record in `libs/contracts/examples/`.
+Scrip is an event-driven coupon platform. Commands are sent, events are emitted, one JSON document per record; those of
+the coupon topics are CloudEvents 1.0. The rules of signing, partitioning, retention and compatibility, and what readers
+are promised, stand in `libs/contracts/README.md`; examples of every record in `libs/contracts/examples/`.
 """
 WRITER_SCHEMA = {
     "type": "string",
