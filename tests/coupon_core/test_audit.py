@@ -1,0 +1,307 @@
+"""The audit finds nothing on what the lanes wrote, and each planted corruption by name."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from contracts.commands import (
+    CouponReference,
+    ExportCodes,
+    RedeemCoupon,
+    ReserveCoupon,
+    ReturnCoupon,
+    StopCampaign,
+    UploadCodes,
+    VoidCoupons,
+)
+from coupon_core.audit import audit
+from tests.support.campaigns import generated, issue, published, redeem
+from tests.support.core import CorePlatform, running_core
+from tests.support.databases import Databases
+from tests.support.servers import Servers
+
+OWNER = str(uuid4())
+
+
+@dataclass
+class Ledger:
+    """A platform on which everything has happened once, by name of campaign."""
+
+    core: CorePlatform
+    campaigns: dict[str, UUID]
+
+
+@pytest.fixture(scope="module")
+async def ledger(
+    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Ledger]:
+    folder = tmp_path_factory.mktemp("core")
+    async with running_core(databases, backend.bootstrap, folder, told=True, processes=2) as core:
+        await core.tell_time("2026-03-01T00:00:00Z")
+        await core.set_merchant(OWNER)
+        yield Ledger(core, await everything_once(core))
+
+
+async def everything_once(core: CorePlatform) -> dict[str, UUID]:
+    """Every operation, every supply, an end, a stop, refusals and a dead letter."""
+    made = {
+        "generated": await generated(core, "audit generated", 500, validity=until("2026-06-30")),
+        "ended": await generated(core, "audit ended", 100, validity=until("2026-03-10")),
+        "stopped": await generated(core, "audit stopped", 100, validity=until("2026-06-30")),
+        "shared": await published(core, "audit shared", {"kind": "shared", "code": "AUDIT"}, party=OWNER),
+        "given": await published(core, "audit given", {"kind": "given"}, party=OWNER),
+        "uploaded": await published(core, "audit uploaded", {"kind": "uploaded"}, party=OWNER, quantity=10),
+    }
+    for name in ("generated", "ended", "stopped"):
+        campaign = made[name]
+        await issue(core, campaign, [f"u{number}" for number in range(20)])
+        exported = (await core.done(ExportCodes(count=30), campaign=campaign))["codes"]
+        bearer = CouponReference(code=exported[7]["code"])
+        await core.done(RedeemCoupon(coupon=bearer, amount=600), campaign=campaign)
+        await redeem(core, f"{campaign}.1", order="o-1")
+        await redeem(core, f"{campaign}.2", order="o-2")
+        await core.done(ReturnCoupon(coupon=CouponReference(number=2), reason="x"), campaign=campaign)
+        await core.done(VoidCoupons(coupons=(CouponReference(number=3),), reason="x"), campaign=campaign)
+        for number in (4, 5):
+            hold = ReserveCoupon(coupon=CouponReference(number=number), order=f"hold {number}", seconds=86_400)
+            await core.done(hold, campaign=campaign)
+        await core.refused(RedeemCoupon(coupon=CouponReference(number=3)), campaign=campaign)
+    await core.done(UploadCodes(codes=("A1", "A2", "A3", "A4")), campaign=made["uploaded"], party=OWNER)
+    await issue(core, made["uploaded"], ["a", "b"], party=OWNER)
+    used = RedeemCoupon(coupon=CouponReference(code="a4"), amount=700)
+    await core.done(used, campaign=made["uploaded"], party=OWNER)
+    await issue(core, made["given"], ["a", "b"], party=OWNER, codes=["G1", "G2"])
+    await issue(core, made["shared"], ["a", "b"], party=OWNER)
+    await core.append(str(made["shared"]).encode(), b"poison", writer=core.writer())
+    await core.done(StopCampaign(reason="x"), campaign=made["stopped"])
+    # Past the end of one campaign: reserved coupons expire with the held ones.
+    await core.tell_time("2026-03-11T00:00:00Z")
+    hold = ReserveCoupon(coupon=CouponReference(number=9), order="still", seconds=86_400)
+    await core.done(hold, campaign=made["generated"])
+    assert (await core.read(f"/campaigns/{made['ended']}"))["state"] == "ended"
+    return made
+
+
+def until(day: str) -> dict[str, str]:
+    return {"starts": "2026-03-01", "ends": day}
+
+
+CORRUPTIONS: list[tuple[str, str, str]] = [
+    ("generated", "UPDATE coupon SET state = 6 WHERE campaign = $1 AND number = 10", "counter held"),
+    ("generated", "UPDATE campaign SET held = held + 1, issued = issued + 1 WHERE number = $1", "counter issued"),
+    ("ended", "UPDATE campaign SET expired = expired - 1, held = held + 1 WHERE number = $1", "counter expired"),
+    ("generated", "DELETE FROM coupon WHERE campaign = $1 AND number = 12", "numbers used"),
+    (
+        "given",
+        "INSERT INTO coupon (campaign, number, user_id, state, issued_at, code) VALUES ($1, 3, 'x', 1, now(), 'G3')",
+        "counter held",
+    ),
+    ("generated", "UPDATE campaign SET exported = exported + 1 WHERE number = $1", "exported codes nobody holds"),
+    ("generated", "UPDATE campaign SET quantity = 1 WHERE number = $1", "issued and exported within the quantity"),
+    ("generated", "UPDATE exported_range SET first = first + 1 WHERE campaign = $1", "exported codes nobody holds"),
+    ("generated", "INSERT INTO exported_range VALUES ($1, 30, 31)", "exported range from 30"),
+    ("uploaded", "UPDATE uploaded_code SET taken = true WHERE campaign = $1 AND position = 3", "uploaded code 3"),
+    ("uploaded", "UPDATE campaign SET available = 0 WHERE number = $1", "uploaded codes not given out"),
+    ("uploaded", "UPDATE coupon SET code = 'B2' WHERE campaign = $1 AND number = 2", "uploaded code 2"),
+    ("uploaded", "UPDATE coupon SET code = NULL WHERE campaign = $1 AND number = 1", "stored code of coupon 1"),
+    ("generated", "DELETE FROM redemption WHERE campaign = $1 AND coupon = 1", "redemptions of coupon 1"),
+    (
+        "generated",
+        "UPDATE redemption SET returned_at = now() WHERE campaign = $1 AND coupon = 1",
+        "redemptions not returned of coupon 1",
+    ),
+    (
+        "generated",
+        "INSERT INTO redemption (campaign, coupon, number, party, actor, at, command) "
+        "SELECT $1, 10, 1, 'platform', 'nobody', '2026-03-10', gen_random_uuid()",
+        "command of redemption 1 of coupon 10",
+    ),
+    (
+        "generated",
+        "UPDATE coupon SET reserved_order = 'o' WHERE campaign = $1 AND number = 6",
+        "reservation of coupon 6",
+    ),
+    ("generated", "UPDATE coupon SET due_at = NULL WHERE campaign = $1 AND number = 9", "reservation of coupon 9"),
+    ("generated", "UPDATE coupon SET state = 9 WHERE campaign = $1 AND number = 6", "state of coupon 6"),
+    ("generated", "UPDATE code_block SET idx = 1 WHERE campaign = $1", "blocks of codes"),
+    ("generated", "UPDATE code_block SET block = block + 1 WHERE campaign = $1", "lane of block"),
+    ("generated", "UPDATE campaign SET next_due = NULL WHERE number = $1", "when something is next due"),
+    (
+        "generated",
+        "DELETE FROM journal WHERE kind = 1 AND (campaign, first_seq) = "
+        "(SELECT id, max(first_seq) FROM campaign JOIN journal ON campaign = id AND kind = 1 "
+        "WHERE number = $1 GROUP BY id)",
+        "events",
+    ),
+    (
+        "generated",
+        "DELETE FROM journal WHERE kind = 1 AND (campaign, first_seq) = (SELECT id, 1 FROM campaign WHERE number = $1)",
+        "sequence numbers of events",
+    ),
+    ("generated", "UPDATE campaign SET seq = seq + 1 WHERE number = $1", "events"),
+    (
+        "generated",
+        "UPDATE journal SET first_seq = first_seq + 1 WHERE kind = 1 AND (campaign, first_seq) = "
+        "(SELECT id, max(first_seq) FROM campaign JOIN journal ON campaign = id AND kind = 1 "
+        "WHERE number = $1 GROUP BY id)",
+        "sequence numbers of events",
+    ),
+    (
+        "generated",
+        "DELETE FROM refusal WHERE campaign = (SELECT id FROM campaign WHERE number = $1)",
+        "refusal of command",
+    ),
+    (
+        "generated",
+        "UPDATE outcome SET status = 2 WHERE command = "
+        "(SELECT command FROM redemption WHERE campaign = $1 AND coupon = 1)",
+        "command of redemption 1 of coupon 1",
+    ),
+]
+CORRUPTIONS_OF_LANES: list[tuple[str, str]] = [
+    ("DELETE FROM journal WHERE partition = $1 AND lane_seq = 2", "sequence numbers of the journal"),
+    ("UPDATE journal SET lane_seq = lane_seq + 1 WHERE partition = $1 AND lane_seq = "
+     "(SELECT lane_seq FROM lane WHERE partition = $1)", "end of the journal"),
+    ("UPDATE lane SET lane_seq = lane_seq + 1 WHERE partition = $1", "end of the journal"),
+    ("UPDATE lane SET emitted_lane_seq = lane_seq + 1 WHERE partition = $1", "emitted within the journal"),
+    ("UPDATE lane SET clock = '2026-01-01' WHERE partition = $1", "clock"),
+    ("UPDATE lane SET campaigns = campaigns + 1 WHERE partition = $1", "campaigns"),
+    ("UPDATE lane SET blocks = blocks + 1 WHERE partition = $1", "blocks of codes"),
+    ("UPDATE journal SET at = '2026-02-01' WHERE partition = $1 AND lane_seq = 2", "time of journal row 2"),
+]  # fmt: skip
+CHECKS = "campaign_ledger", "campaign_counters", "campaign_quantity"
+
+
+async def audited(core: CorePlatform, statement: str, *arguments: object) -> list[dict[str, Any]]:
+    """The differences an audit finds after this statement, which is then undone."""
+    connection = await asyncpg.connect(core.database.url("core"))
+    try:
+        change = connection.transaction(isolation="repeatable_read")
+        await change.start()
+        # A hand that changes tables past the program may meet no constraint either.
+        for check in CHECKS:
+            await connection.execute(f"ALTER TABLE campaign DROP CONSTRAINT {check}")
+        await connection.execute("ALTER TABLE lane DROP CONSTRAINT lane_check")
+        changed = await connection.execute(statement, *arguments)
+        assert not changed.endswith(" 0"), f"{statement} changed nothing"
+        report = await audit(connection)
+        await change.rollback()
+    finally:
+        await connection.close()
+    assert report is not None
+    differences: list[dict[str, Any]] = report["differences"]
+    return differences
+
+
+async def number_of(core: CorePlatform, campaign: UUID) -> tuple[int, int]:
+    connection = await asyncpg.connect(core.database.url("core"))
+    try:
+        row = await connection.fetchrow("SELECT number, partition FROM campaign WHERE id = $1", campaign)
+    finally:
+        await connection.close()
+    assert row is not None
+    return row["number"], row["partition"]
+
+
+async def test_what_the_lanes_wrote_adds_up(ledger: Ledger) -> None:
+    for instance in (0, 1):
+        answer = await ledger.core.get("/audit", instance=instance)
+        report = answer.json()
+        assert report["differences"] == []
+        checked = report["checked"]
+        assert checked["campaigns"] == 6
+        assert checked["lanes"] == 8
+        assert checked["coupons"] == 3 * 21 + 3 + 2 + 2
+        assert checked["events"] == sum(
+            [(await ledger.core.read(f"/campaigns/{campaign}"))["seq"] for campaign in ledger.campaigns.values()]
+        )
+
+
+@pytest.mark.parametrize(("name", "statement", "what"), CORRUPTIONS, ids=[f"{c[0]}: {c[2]}" for c in CORRUPTIONS])
+async def test_a_corrupted_campaign_is_found(ledger: Ledger, name: str, statement: str, what: str) -> None:
+    campaign = ledger.campaigns[name]
+    number, _ = await number_of(ledger.core, campaign)
+    differences = await audited(ledger.core, statement, number)
+    found = [difference for difference in differences if difference["campaign"] == str(campaign)]
+    assert any(difference["what"].startswith(what) for difference in found), differences
+    assert all(difference["expected"] != difference["found"] for difference in differences)
+
+
+@pytest.mark.parametrize(("statement", "what"), CORRUPTIONS_OF_LANES)
+async def test_a_corrupted_lane_is_found(ledger: Ledger, statement: str, what: str) -> None:
+    _, partition = await number_of(ledger.core, ledger.campaigns["generated"])
+    differences = await audited(ledger.core, statement, partition)
+    assert f"lane {partition}: {what}" in {difference["what"] for difference in differences}
+
+
+async def test_coupons_of_no_campaign_are_found(ledger: Ledger) -> None:
+    differences = await audited(
+        ledger.core, "INSERT INTO coupon (campaign, number, state, issued_at) VALUES (999999, 1, 1, now())"
+    )
+    assert [difference["what"] for difference in differences] == ["coupons of a campaign that does not exist"]
+
+
+async def test_one_campaign_can_be_audited_alone_and_committed_corruption_is_seen_everywhere(ledger: Ledger) -> None:
+    core, campaigns = ledger.core, ledger.campaigns
+    number, _ = await number_of(core, campaigns["shared"])
+    connection = await asyncpg.connect(core.database.url("core"))
+    try:
+        change = "UPDATE coupon SET state = $2 WHERE campaign = $1 AND number = 1"
+        await connection.execute(change, number, 4)
+        try:
+            expected = [
+                {"campaign": str(campaigns["shared"]), "what": "counter held", "expected": "1", "found": "2"},
+                {"campaign": str(campaigns["shared"]), "what": "counter burned", "expected": "1", "found": "0"},
+            ]
+            for query in ({"campaign": str(campaigns["shared"])}, {}):
+                assert (await core.read("/audit", **query))["differences"] == expected
+            assert (await core.read("/audit", campaign=str(campaigns["given"])))["differences"] == []
+            code, report = await asyncio.to_thread(run_audit, core)
+            assert (code, report["differences"]) == (1, expected)
+        finally:
+            await connection.execute(change, number, 1)
+    finally:
+        await connection.close()
+    code, report = await asyncio.to_thread(run_audit, core)
+    assert (code, report["differences"]) == (0, [])
+
+
+def run_audit(core: CorePlatform) -> tuple[int, dict[str, Any]]:
+    """`python -m coupon_core audit`: exit code and what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "coupon_core", "audit"],
+        env={**os.environ, "SCRIP_DATABASE_URL": core.database.url("core")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+async def test_an_audit_holds_up_no_lane(ledger: Ledger) -> None:
+    core = ledger.core
+    campaign = await generated(core, "while audited", 2_000, validity=until("2026-06-30"))
+    connection = await asyncpg.connect(core.database.url("core"))
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            before = await audit(connection)
+            # The audit's snapshot is still open: commands are decided all the same, and it goes on seeing its moment.
+            await issue(core, campaign, [f"u{number}" for number in range(500)])
+            after = await audit(connection)
+    finally:
+        await connection.close()
+    assert before is not None
+    assert after is not None
+    assert before["differences"] == after["differences"] == []
+    assert before["checked"] == after["checked"]
+    assert (await core.read("/audit"))["differences"] == []
