@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -210,6 +212,42 @@ async def test_each_bad_record_is_one_dead_letter_with_its_reason_and_good_ones_
     assert refused.writer == "adapter"
     (too_late,) = [letter for letter in told if letter.reason == "too_late"]
     assert too_late.command == json.loads(late)["id"]
+
+
+NO_UTF8 = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class Name(str):
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+async def main(bootstrap, topic):
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=50)
+    await producer.start()
+    names = ["good", Name("xx"), "good"]
+    sent = [await producer.send(topic, b"{}", key=b"thing", headers=[(name, b"1")]) for name in names]
+    await asyncio.gather(*sent)
+    await producer.stop()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_header_name_that_is_no_utf8_does_not_block_its_partition(
+    pool: Pool, trial: Trial, secrets: Secrets, gateway: Sender
+) -> None:
+    async with subscribing(pool, trial, secrets):
+        # aiokafka's parser in Python lets a test write such a name; its compiled one does not.
+        writing = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", NO_UTF8, trial.bootstrap, trial.commands.name),
+            env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"},
+        )
+        assert await writing.wait() == 0
+        await send(gateway, trial, command())
+        await until(has_effects(pool, 1))
+    dead = await pool.fetch("SELECT headers::text FROM dead_letter ORDER BY id")
+    assert [json.loads(row["headers"])[0][0] for row in dead] == ["good", "\\xff\\xfe", "good"]
 
 
 async def test_a_very_large_dead_record_is_kept_and_told_without_its_value(

@@ -24,6 +24,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import FAKE_CONSUMER
 
+from messaging.header_names import read_any_header_name
 from messaging.not_now import backoff_seconds
 from messaging.opening import Record, Subscription
 from messaging.taking import ConsumerStuck, HandlerFailed, Taker
@@ -65,6 +66,7 @@ class Subscriber:
         instance: int,
         session_seconds: float = 10.0,
     ) -> None:
+        read_any_header_name()
         self._bootstrap = bootstrap
         self._pool = pool
         self._takers = [
