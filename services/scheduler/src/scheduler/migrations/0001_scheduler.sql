@@ -48,22 +48,21 @@ CREATE TABLE task (
     id uuid PRIMARY KEY,
     name text NOT NULL,
     schedule text NOT NULL, -- contracts.schedules.Schedule
-    action text NOT NULL,
+    action text NOT NULL, -- what a tick does
     catch_up text NOT NULL CHECK (catch_up IN ('skip', 'once', 'all')),
-    actor text NOT NULL,
+    active boolean NOT NULL,
     filed_at timestamptz NOT NULL,
-    next_due timestamptz, -- NULL: no more ticks
-    cancelled boolean NOT NULL DEFAULT false
+    filed_by text NOT NULL,
+    next_due timestamptz -- NULL: no tick any more
 );
 CREATE INDEX task_due ON task (next_due) WHERE next_due IS NOT NULL;
 
--- A tick happens once: its row is unique, and its event goes out by the outbox of the same transaction.
 CREATE TABLE tick (
-    task uuid NOT NULL REFERENCES task (id),
+    id uuid PRIMARY KEY, -- UUIDv5(task, due)
+    task uuid NOT NULL,
     due timestamptz NOT NULL,
-    id uuid NOT NULL UNIQUE,
     made_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (task, due)
+    UNIQUE (task, due)
 );
 
 -- migrate: rollback
