@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,81 +12,16 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from messaging.dead_letters import find_dead_letter, list_dead_letters
-from messaging.outbox import Connection
 from process.database import Pool
-from scheduler import tasks
-from scheduler.tasks import Task
+from scheduler import storage
+from scheduler.storage import Task
 
 MOST = 1_000
-Answer = Callable[[Request, Connection], Awaitable[dict[str, Any] | None]]
 
 
-class BadRequest(Exception):
-    """A parameter is not what it must be."""
-
-
-def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
-    """All routes; each needs `Authorization: Bearer <service token>`."""
-    expected = f"Bearer {service_token}".encode()
-
-    def route(path: str, answer: Answer) -> Route:
-        async def endpoint(request: Request) -> JSONResponse:
-            if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
-                return _problem(401, "unauthenticated", "Send the service token.")
-            try:
-                async with pool.acquire() as connection:
-                    found = await answer(request, connection)
-            except BadRequest as error:
-                return _problem(400, "invalid_parameter", str(error))
-            return JSONResponse(found) if found is not None else _problem(404, "not_found", "There is no such thing.")
-
-        return Route(path, endpoint)
-
-    return [
-        route("/tasks", _tasks),
-        route("/tasks/{task}", _task),
-        route("/tasks/{task}/ticks", _ticks),
-        route("/dead-letters", _dead_letters),
-        route("/dead-letters/{letter}", _dead_letter),
-    ]
-
-
-async def _tasks(request: Request, connection: Connection) -> dict[str, Any]:
-    limit = _limit(request)
-    found = await tasks.list_tasks(connection, _uuid(request.query_params.get("after"), "after"), limit)
-    return {"tasks": [_json(task) for task in found], "next": str(found[-1].id) if len(found) == limit else None}
-
-
-async def _task(request: Request, connection: Connection) -> dict[str, Any] | None:
-    name = _uuid(request.path_params["task"], "task")
-    task = await tasks.find_task(connection, name) if name else None
-    return _json(task) if task else None
-
-
-async def _ticks(request: Request, connection: Connection) -> dict[str, Any] | None:
-    name = _uuid(request.path_params["task"], "task")
-    if name is None or await tasks.find_task(connection, name) is None:
-        return None
-    limit = _limit(request)
-    found = await tasks.ticks_of(connection, name, _moment(request.query_params.get("before")), limit)
-    return {
-        "ticks": [
-            {"id": str(tick["id"]), "due": tick["due"].isoformat(), "made_at": tick["made_at"].isoformat()}
-            for tick in found
-        ],
-        "next": found[-1]["due"].isoformat() if len(found) == limit else None,
-    }
-
-
-async def _dead_letters(request: Request, connection: Connection) -> dict[str, Any]:
-    limit = _limit(request)
-    query = request.query_params
-    found = await list_dead_letters(connection, query.get("after"), query.get("reason"), limit)
-    return {"dead_letters": found, "next": found[-1]["id"] if len(found) == limit else None}
-
-
-async def _dead_letter(request: Request, connection: Connection) -> dict[str, Any] | None:
-    return await find_dead_letter(connection, request.path_params["letter"])
+def _problem(status: int, code: str, detail: str) -> JSONResponse:
+    body = {"type": f"https://scrip.dev/problems/{code}", "title": code.replace("_", " "), "status": status}
+    return JSONResponse(body | {"code": code, "detail": detail}, status, media_type="application/problem+json")
 
 
 def _json(task: Task) -> dict[str, Any]:
@@ -97,44 +31,66 @@ def _json(task: Task) -> dict[str, Any]:
         "schedule": task.schedule.model_dump(mode="json"),
         "action": task.action.model_dump(mode="json"),
         "catch_up": task.catch_up,
-        "active": task.active,
+        "actor": task.actor,
         "filed_at": task.filed_at.isoformat(),
-        "filed_by": task.filed_by,
-        "next_due": task.next_due.isoformat() if task.next_due else None,
+        "next_due": None if task.next_due is None else task.next_due.isoformat(),
+        "cancelled": task.cancelled,
     }
 
 
-def _uuid(text: str | None, name: str) -> UUID | None:
-    try:
-        return None if not text else UUID(text)
-    except ValueError:
-        raise BadRequest(f"{name} must be a UUID") from None
+def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
+    """All routes; each needs `Authorization: Bearer <service token>`."""
 
+    def route(path: str, answer: Callable[[Request, Any], Awaitable[Any]]) -> Route:
+        async def endpoint(request: Request) -> JSONResponse:
+            given = request.headers.get("authorization", "")
+            if not hmac.compare_digest(given.encode(), f"Bearer {service_token}".encode()):
+                return _problem(401, "unauthenticated", "Send the service token.")
+            try:
+                async with pool.acquire() as connection:
+                    found = await answer(request, connection)
+            except ValueError:
+                return _problem(400, "invalid_parameter", "Ids are UUIDs and limit is a number.")
+            return _problem(404, "not_found", "There is no such thing.") if found is None else JSONResponse(found)
 
-def _moment(text: str | None) -> datetime | None:
-    try:
-        moment = None if not text else datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-        raise BadRequest("before must be RFC 3339") from None
-    if moment is not None and moment.tzinfo is None:
-        raise BadRequest("before must have an offset")
-    return moment
+        return Route(path, endpoint)
 
+    def limit(request: Request) -> int:
+        return max(1, min(MOST, int(request.query_params.get("limit", "100"))))
 
-def _limit(request: Request) -> int:
-    try:
-        return max(1, min(MOST, int(request.query_params.get("limit", 100))))
-    except ValueError:
-        raise BadRequest("limit must be a whole number") from None
+    async def tasks(request: Request, connection: Any) -> Any:
+        after = UUID(request.query_params.get("after") or str(UUID(int=0)))
+        page = await storage.tasks_after(connection, after, limit(request))
+        following = str(page[-1].id) if len(page) == limit(request) else None
+        return {"tasks": [_json(task) for task in page], "next": following}
 
+    async def task(request: Request, connection: Any) -> Any:
+        found = await storage.find_task(connection, UUID(request.path_params["task"]))
+        return None if found is None else _json(found)
 
-def _problem(status: int, code: str, detail: str) -> JSONResponse:
-    body = {
-        "type": f"https://scrip.dev/problems/{code}",
-        "title": code.replace("_", " "),
-        "status": status,
-        "code": code,
-        "detail": detail,
-    }
-    return JSONResponse(body, status, media_type="application/problem+json")
+    async def ticks(request: Request, connection: Any) -> Any:
+        rows = await storage.latest_ticks(connection, UUID(request.path_params["task"]), limit(request))
+        return {
+            "ticks": [
+                {"id": str(row["id"]), "due": row["due"].isoformat(), "made_at": row["made_at"].isoformat()}
+                for row in rows
+            ]
+        }
+
+    async def letters(request: Request, connection: Any) -> Any:
+        query = request.query_params
+        page = await list_dead_letters(
+            connection, after=query.get("after"), limit=limit(request), reason=query.get("reason")
+        )
+        return {"dead_letters": page, "next": page[-1]["id"] if len(page) == limit(request) else None}
+
+    async def letter(request: Request, connection: Any) -> Any:
+        return await find_dead_letter(connection, request.path_params["letter"])
+
+    return [
+        route("/tasks", tasks),
+        route("/tasks/{task}", task),
+        route("/tasks/{task}/ticks", ticks),
+        route("/dead-letters", letters),
+        route("/dead-letters/{letter}", letter),
+    ]

@@ -48,21 +48,22 @@ CREATE TABLE task (
     id uuid PRIMARY KEY,
     name text NOT NULL,
     schedule text NOT NULL, -- contracts.schedules.Schedule
-    action text NOT NULL, -- what a tick does
+    action text NOT NULL,
     catch_up text NOT NULL CHECK (catch_up IN ('skip', 'once', 'all')),
-    active boolean NOT NULL,
+    actor text NOT NULL,
     filed_at timestamptz NOT NULL,
-    filed_by text NOT NULL,
-    next_due timestamptz -- NULL: no tick any more
+    next_due timestamptz, -- NULL: no more ticks
+    cancelled boolean NOT NULL DEFAULT false
 );
 CREATE INDEX task_due ON task (next_due) WHERE next_due IS NOT NULL;
 
+-- A tick happens once: its row is unique, and its event goes out by the outbox of the same transaction.
 CREATE TABLE tick (
-    id uuid PRIMARY KEY, -- UUIDv5(task, due)
-    task uuid NOT NULL,
+    task uuid NOT NULL REFERENCES task (id),
     due timestamptz NOT NULL,
+    id uuid NOT NULL UNIQUE,
     made_at timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (task, due)
+    PRIMARY KEY (task, due)
 );
 
 -- migrate: rollback
