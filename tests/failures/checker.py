@@ -79,13 +79,14 @@ class Findings:
                 self.reading.append(("numbers", f"{record.place} holds no event"))
                 continue
             campaign, seq = event["stream"].partition("/")[0], event["seq"]
-            first = seen.setdefault((campaign, seq), record.value)
-            if first is not record.value:
+            first = seen.get((campaign, seq))
+            if first is not None:
                 if first != record.value:
                     self.reading.append(
                         ("repeats", f"{campaign}:{seq} stands again at {record.place}, with other bytes")
                     )
                 continue
+            seen[campaign, seq] = record.value
             if event["id"] != f"{campaign}:{seq}" or record.key != campaign.encode():
                 self.reading.append(("numbers", f"{record.place}: id {event['id']}, key {record.key!r}, number {seq}"))
             if record.partition != partition_of(campaign.encode(), self.evidence.partitions):
