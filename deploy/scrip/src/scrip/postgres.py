@@ -167,28 +167,24 @@ class LocalPostgres:
         draft.rename(self.data)
 
     def _end_leftover(self) -> None:
-        """End a server that outlived a killed supervisor; drop a pid file that names another program by
-        now.
-        """
-        pid_file = self.data / "postmaster.pid"
-        try:
-            process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-            return  # a file whose process is gone is the server's own business (shared memory, too)
-        try:
-            command = process.cmdline()
-        except psutil.Error:  # a zombie, for instance
-            command = []
-        if str(self.data) not in command:
-            pid_file.unlink(missing_ok=True)
-            return
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(signal.SIGQUIT)
-            try:
-                process.wait(10)
-            except psutil.TimeoutExpired:
+        """End what a killed server left in this data directory, and drop a pid file that misleads the next one."""
+        leftover = [process for process in psutil.process_iter(["name"]) if self._works_here(process)]
+        for process in leftover:
+            with contextlib.suppress(psutil.Error):
                 process.kill()
-                process.wait(10)
+        psutil.wait_procs(leftover, timeout=10)
+        pid_file = self.data / "postmaster.pid"
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            if psutil.pid_exists(int(pid_file.read_text().split("\n", 1)[0])):  # another program or a zombie by now
+                pid_file.unlink()
+
+    def _works_here(self, process: psutil.Process) -> bool:
+        """Whether it is a process of a server of this data directory: server and backends change into it."""
+        if process.info["name"] != "postgres":
+            return False
+        with contextlib.suppress(psutil.Error):
+            return process.cwd() == str(self.data.resolve())
+        return False
 
 
 def wheel_binaries() -> Path:
