@@ -1,4 +1,4 @@
-"""`scrip merchant`, `terminal`, `tool`, `dead-letters`, `clock`, `watch`, `audit`: what staff do, over the internal API."""
+"""`scrip merchant`, `terminal`, `tool`, `dead-letters`, `clock`, `watch`, `audit`: staff's work by the internal API."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dialects.declared.declaration import DeclarationInvalid
+from dialects.declared.trial import try_profile
 from scrip.errors import PlatformError
 from scrip.gateway_client import GatewayClient
 from scrip.platform_commands import HomeOption
@@ -164,9 +166,13 @@ def try_profile(
     file: Path, sample: Annotated[Path, typer.Option(help="A request of the merchant's system, as JSON.")]
 ) -> None:
     """Show the canonical command a declared profile makes of a sample request; nothing is sent."""
-    from dialects.declared import explain_sample
-
-    typer.echo(explain_sample(document(file), document(sample)))
+    try:
+        trials = try_profile(document(file), document(sample))
+    except DeclarationInvalid as error:
+        raise PlatformError(f"{file} is no usable profile: {error}") from None
+    typer.echo(json.dumps([trial.as_json() for trial in trials], indent=2, ensure_ascii=False))
+    if all(trial.command is None for trial in trials):
+        raise typer.Exit(1)
 
 
 @terminal.command("add")
