@@ -162,7 +162,7 @@ def set_profile(merchant_id: str, file: Path, home: HomeOption = None, as_json: 
 
 
 @profile.command("try")
-def try_profile(
+def try_on_sample(
     file: Path, sample: Annotated[Path, typer.Option(help="A request of the merchant's system, as JSON.")]
 ) -> None:
     """Show the canonical command a declared profile makes of a sample request; nothing is sent."""
