@@ -218,10 +218,13 @@ def _asks_not_to_wait(request: RawRequest) -> bool:
 def _campaign(parameters: Parameters) -> CampaignName:
     text = parameters["campaign"]
     try:
-        return CampaignName(UUID(text))
+        identifier = UUID(text)
     except ValueError:
-        # Whoever writes a name of their own there made the campaign with it as Idempotency-Key.
-        return CampaignName(natural_key=text)
+        identifier = None
+    if identifier is not None and str(identifier) == text.lower():
+        return CampaignName(identifier)
+    # Whoever writes a name of their own there made the campaign with it as Idempotency-Key.
+    return CampaignName(natural_key=text)
 
 
 def _bulk(text: str) -> UUID:
