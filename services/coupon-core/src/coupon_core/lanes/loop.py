@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 from uuid import uuid5
 
-import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -42,6 +41,7 @@ from coupon_core.lanes.metrics import (
 from coupon_core.lanes.reading import Reader
 from coupon_core.lanes.taking_over import take_over_lane
 from coupon_core.storage import Connection
+from coupon_core.storage.faults import ANY_FAULT, DATA_REFUSED, DATABASE_AWAY
 from coupon_core.storage.journal import JournalRow
 from coupon_core.work import Entry, Work
 from process.failpoints import declare, failpoint
@@ -53,10 +53,7 @@ HIGH_WATER = 6_000
 LOW_WATER = 2_000
 AHEAD_LIMIT = timedelta(seconds=30)
 DUE_AGAIN_SECONDS = 5.0
-DATABASE_AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
-                 asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, TimeoutError,
-                 asyncpg.TooManyConnectionsError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError,
-                 asyncpg.QueryCanceledError, asyncpg.IdleInTransactionSessionTimeoutError)  # fmt: skip
+
 
 logger = structlog.get_logger()
 
@@ -193,7 +190,7 @@ class Core:
                 logger.error("A lane is damaged and stands still.", action="lane_damaged", partition=partition,
                              detail=str(damage))  # fmt: skip
                 return
-            except (*DATABASE_AWAY, KafkaError, NotEmitted, asyncpg.PostgresError) as error:
+            except (*DATABASE_AWAY, KafkaError, NotEmitted, ANY_FAULT) as error:
                 logger.warning("A lane could not be taken over yet.", action="take_over_failed",
                                partition=partition, error=repr(error))  # fmt: skip
                 await asyncio.sleep(pause)
@@ -328,11 +325,13 @@ class Core:
                              offset=broke.entry.offset, stack=broke.detail)  # fmt: skip
                 broke.entry.dead = ("our_bug", broke.detail)
                 continue
-            except asyncpg.DataError as error:  # an InterfaceError by class, but no fault of the connection
+            except DATA_REFUSED as error:
                 if await self._bisect(batch, error):
                     return
                 continue
-            except (LanesLost, *DATABASE_AWAY):
+            except LanesLost:
+                raise
+            except DATABASE_AWAY:
                 raise
             except Exception as error:
                 if await self._bisect(batch, error):

@@ -51,5 +51,5 @@ async def _check_position(consumer: AIOKafkaConsumer, partition: int, position: 
     if not first <= position <= end:
         raise LaneDamaged(
             f"lane {partition} stands at offset {position}, but the log holds {first} to {end}: "
-            "the log was cut or replaced; restore it, or say where to start with `scrip lane set-position`"
+            "the log was cut or replaced, or belongs to another database; restore the log or the database"
         )

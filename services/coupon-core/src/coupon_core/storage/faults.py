@@ -1,0 +1,30 @@
+"""What the database's errors mean for the loop."""
+
+from __future__ import annotations
+
+import asyncpg
+
+DATABASE_AWAY: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
+)
+"""Hold and try again: nothing is wrong with the records. Whether a commit went through is unknown."""
+
+DATA_REFUSED: type[Exception] = asyncpg.DataError
+"""The values cannot be written: our bug. (An InterfaceError by class, so it must be asked for first.)"""
+
+ANY_FAULT: type[Exception] = asyncpg.PostgresError
+"""Anything the server says no with."""
