@@ -45,7 +45,7 @@ class ChildSpec:
     death_signal: signal.Signals = signal.SIGKILL
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
-    ready_seconds: float = 60.0
+    ready_seconds: float = 120.0  # far more than is needed, except on a machine that does ten other things
     user: tuple[int, int] | None = None
 
 
