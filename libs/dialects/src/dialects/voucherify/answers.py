@@ -74,6 +74,8 @@ def answer(call: Call, outcome: Outcome, profile: Profile) -> RawAnswer:
 
 
 def _campaign(call: Call, outcome: Outcome) -> Item:
+    if isinstance(call, GetCampaign):
+        return campaign_object(outcome.body)
     campaign = _the_campaign(outcome, outcome.body)
     if isinstance(call, ChangeCampaign):
         campaign = {**campaign, "state": outcome.body.get("state", campaign["state"])}
