@@ -39,9 +39,12 @@ class ServiceClient:
 
         Raises ServiceAway, QueryRefused.
         """
-        return await self._ask(
-            "GET", path, params={name: str(value) for name, value in query.items() if value is not None}
-        )
+        given = {name: str(value) for name, value in query.items() if value is not None}
+        return await self._ask("GET", path, params=given)
+
+    async def get_slowly(self, path: str, patience_seconds: float) -> dict[str, Any] | None:
+        """As `get`, for what takes the service longer than an ordinary question."""
+        return await self._ask("GET", path, timeout=patience_seconds)
 
     async def post(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
         """The JSON object answered to a question. Raises ServiceAway, QueryRefused (404 too)."""

@@ -32,7 +32,8 @@ class LetterFilters(BaseModel):
     reason: DeadLetterReason | None = None
     after: Annotated[str | None, Field(max_length=1_000)] = None
     """`next` of the page before."""
-    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    limit: Annotated[int, Field(ge=1, le=200)] = 100
+    """Of each command topic."""
 
 
 class LetterView(Answer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -30,7 +30,6 @@ from gateway.internal_api.answers import Answer, Ordered
 from gateway.openapi import described
 from gateway.parts import Parts, parts_of
 from gateway.requests import read_document, request_number
-from gateway.service_client import ServiceClient
 from gateway.storage import merchants
 
 router = APIRouter(tags=["merchant work"], route_class=GuardedRoute)
@@ -66,27 +65,81 @@ class TaskDocument(Contract):
     catch_up: Literal["skip", "once", "all"] = "once"
 
 
-class PageFilters(BaseModel):
-    """A page."""
+class LatestFilters(BaseModel):
+    """How many of the latest."""
 
     model_config = ConfigDict(extra="forbid")
 
-    after: Annotated[str | None, Field(max_length=300, pattern=r"^[^\x00]*$")] = None
     limit: Annotated[int, Field(ge=1, le=1_000)] = 100
 
 
-class DeliveryFilters(PageFilters):
+class PageFilters(LatestFilters):
+    """A page."""
+
+    after: Annotated[str | None, Field(max_length=300, pattern=r"^[^\x00]*$")] = None
+
+
+class CountFilters(BaseModel):
+    """Which deliveries are counted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    merchant: UUID | None = None
+    campaign: UUID | None = None
+
+
+class DeliveryFilters(LatestFilters):
     """Which deliveries."""
 
+    after: UUID | None = None
     merchant: UUID | None = None
     campaign: UUID | None = None
     state: DeliveryState | None = None
 
 
-class TaskFilters(PageFilters):
-    """Which tasks."""
+class TaskFilters(LatestFilters):
+    """A page of tasks."""
 
-    merchant: UUID | None = None
+    after: UUID | None = None
+
+
+class RunList(Answer):
+    """Runs of a sync, the latest first."""
+
+    runs: list[dict[str, Any]]
+
+
+class UserPage(Answer):
+    """Users as they were fetched."""
+
+    users: list[dict[str, Any]]
+    next: str | None
+
+
+class DeliveryPage(Answer):
+    """Deliveries."""
+
+    deliveries: list[dict[str, Any]]
+    next: UUID | None
+
+
+class DeliveryCounts(Answer):
+    """How many deliveries are in each state."""
+
+    counts: dict[str, int]
+
+
+class TaskPage(Answer):
+    """Timed tasks."""
+
+    tasks: list[dict[str, Any]]
+    next: UUID | None
+
+
+class TickList(Answer):
+    """Ticks, the latest first."""
+
+    ticks: list[dict[str, Any]]
 
 
 class TaskFiled(Ordered):
@@ -117,24 +170,34 @@ async def sync(request: Request, merchant: UUID) -> Response:
 
 @router.get(
     "/merchants/{merchant}/sync-runs",
-    summary="Runs of a merchant's sync, with their reports",
-    **described(answers={200: Answer}),
+    summary="The latest runs of a merchant's sync, with their reports",
+    **described(answers={200: RunList}),
 )
-async def sync_runs(request: Request, merchant: UUID, filters: Annotated[PageFilters, Query()]) -> Response:
+async def sync_runs(request: Request, merchant: UUID, filters: Annotated[LatestFilters, Query()]) -> Response:
     parts = parts_of(request)
     await parts.staff_door.demand(request, "viewer")
-    return await _ask(parts.adapter, f"/merchants/{merchant}/sync-runs", filters)
+    await _known(parts, merchant)
+    return found_or_none(await parts.adapter.get("/sync-runs", merchant=str(merchant), limit=filters.limit), "run")
+
+
+@router.get("/sync-runs/{run}", summary="One run of a sync", **described(answers={200: Answer}))
+async def sync_run(request: Request, run: UUID) -> Response:
+    parts = parts_of(request)
+    await parts.staff_door.demand(request, "viewer")
+    return found_or_none(await parts.adapter.get(f"/sync-runs/{run}"), "run")
 
 
 @router.get(
     "/merchants/{merchant}/users",
     summary="Users fetched from the merchant",
-    **described(answers={200: Answer}),
+    **described(answers={200: UserPage}),
 )
 async def users(request: Request, merchant: UUID, filters: Annotated[PageFilters, Query()]) -> Response:
     parts = parts_of(request)
     await parts.staff_door.demand(request, "operator")
-    return await _ask(parts.adapter, f"/merchants/{merchant}/users", filters)
+    await _known(parts, merchant)
+    found = await parts.adapter.get(f"/merchants/{merchant}/users", after=filters.after, limit=filters.limit)
+    return found_or_none(found, "merchant")
 
 
 @router.post(
@@ -181,11 +244,29 @@ async def recall(request: Request, campaign: UUID) -> Response:
     return await _order(parts, MERCHANT_COMMANDS.name, document.merchant, order)
 
 
-@router.get("/deliveries", summary="Deliveries to merchants", **described(answers={200: Answer}))
+@router.get("/deliveries", summary="Deliveries to merchants", **described(answers={200: DeliveryPage}))
 async def deliveries(request: Request, filters: Annotated[DeliveryFilters, Query()]) -> Response:
     parts = parts_of(request)
     await parts.staff_door.demand(request, "viewer")
-    return await _ask(parts.adapter, "/deliveries", filters)
+    asked = filters.model_dump(mode="json", exclude_none=True)
+    return found_or_none(await parts.adapter.get("/deliveries", **asked), "delivery")
+
+
+@router.get(
+    "/deliveries/counts", summary="How many deliveries are in each state", **described(answers={200: DeliveryCounts})
+)
+async def delivery_counts(request: Request, filters: Annotated[CountFilters, Query()]) -> Response:
+    parts = parts_of(request)
+    await parts.staff_door.demand(request, "viewer")
+    asked = filters.model_dump(mode="json", exclude_none=True)
+    return found_or_none(await parts.adapter.get("/deliveries/counts", **asked), "delivery")
+
+
+@router.get("/deliveries/{delivery}", summary="One delivery", **described(answers={200: Answer}))
+async def delivery_view(request: Request, delivery: UUID) -> Response:
+    parts = parts_of(request)
+    await parts.staff_door.demand(request, "viewer")
+    return found_or_none(await parts.adapter.get(f"/deliveries/{delivery}"), "delivery")
 
 
 @router.post(
@@ -244,21 +325,26 @@ async def cancel_task(request: Request, task: UUID) -> Response:
     return await _order(parts, SCHEDULE_COMMANDS.name, task, order, task=str(task))
 
 
-@router.get("/tasks", summary="Timed tasks", **described(answers={200: Answer}))
+@router.get("/tasks", summary="Timed tasks", **described(answers={200: TaskPage}))
 async def tasks(request: Request, filters: Annotated[TaskFilters, Query()]) -> Response:
     parts = parts_of(request)
     await parts.staff_door.demand(request, "viewer")
-    return await _ask(parts.scheduler, "/tasks", filters)
+    after = None if filters.after is None else str(filters.after)
+    return found_or_none(await parts.scheduler.get("/tasks", after=after, limit=filters.limit), "task")
 
 
-@router.get("/tasks/{task}", summary="A timed task and its ticks", **described(answers={200: Answer}))
+@router.get("/tasks/{task}", summary="A timed task", **described(answers={200: Answer}))
 async def task_view(request: Request, task: UUID) -> Response:
     parts = parts_of(request)
     await parts.staff_door.demand(request, "viewer")
-    found = await parts.scheduler.get(f"/tasks/{task}")
-    if found is None:
-        raise not_found("task")
-    return JSONResponse(found)
+    return found_or_none(await parts.scheduler.get(f"/tasks/{task}"), "task")
+
+
+@router.get("/tasks/{task}/ticks", summary="The latest ticks of a task", **described(answers={200: TickList}))
+async def ticks(request: Request, task: UUID, filters: Annotated[LatestFilters, Query()]) -> Response:
+    parts = parts_of(request)
+    await parts.staff_door.demand(request, "viewer")
+    return found_or_none(await parts.scheduler.get(f"/tasks/{task}/ticks", limit=filters.limit), "task")
 
 
 async def _file(parts: Parts, actor: str, name: UUID, task: UUID, document: TaskDocument) -> Response:
@@ -281,10 +367,10 @@ async def _order(parts: Parts, topic: str, key: UUID, order: MerchantCommand, **
     return JSONResponse({"command": str(order.id), **named}, 202)
 
 
-async def _ask(service: ServiceClient, path: str, filters: BaseModel) -> Response:
-    found = await service.get(path, **filters.model_dump(mode="json", exclude_none=True))
+def found_or_none(found: dict[str, Any] | None, what: str) -> Response:
+    """What another service answered. Raises RequestRefused (404) where it has nothing."""
     if found is None:
-        raise not_found("merchant")
+        raise not_found(what)
     return JSONResponse(found)
 
 

@@ -40,6 +40,7 @@ from gateway.storage.rules_and_tools import StoredTool
 
 router = APIRouter(tags=["platform"], route_class=GuardedRoute)
 
+AUDIT_SECONDS = 120.0
 MerchantId = Annotated[UUID | None, Query(description="The merchant whose override it is.")]
 
 
@@ -78,6 +79,13 @@ class StatusView(Answer):
     """The platform: how time runs, the lanes, and which services answer."""
 
     time: Literal["record", "told"]
+
+
+class Audit(Answer):
+    """What was checked, and each difference found."""
+
+    checked: Any
+    differences: list[Any]
 
 
 class ToolList(BaseModel):
@@ -270,23 +278,32 @@ async def advance_clock(request: Request) -> Response:
 async def status(request: Request) -> Response:
     parts = parts_of(request)
     await parts.staff_door.demand(request, "viewer")
-    core = await _status_of(parts.core.service)
     return JSONResponse(
         {
             "time": parts.settings.clock,
             "partitions": parts.settings.partitions,
             "instance": parts.settings.instance,
-            "core": core,
-            "adapter": await _status_of(parts.adapter),
-            "scheduler": await _status_of(parts.scheduler),
+            "core": await _status_of(parts.core.service, "/status"),
+            "adapter": await _status_of(parts.adapter, "/readyz"),
+            "scheduler": await _status_of(parts.scheduler, "/readyz"),
             "watching_changes": parts.front_door.hears_changes,
         }
     )
 
 
-async def _status_of(service: ServiceClient) -> dict[str, Any]:
+@router.get("/audit", summary="Check ledgers and sequence numbers of all campaigns", **described(answers={200: Audit}))
+async def audit(request: Request) -> Response:
+    parts = parts_of(request)
+    await parts.staff_door.demand(request, "viewer")
+    found = await parts.core.service.get_slowly("/audit", AUDIT_SECONDS)
+    if found is None:
+        raise ServiceAway("core", "it has no audit")
+    return JSONResponse(found)
+
+
+async def _status_of(service: ServiceClient, path: str) -> dict[str, Any]:
     try:
-        found = await service.get("/status")
+        found = await service.get(path)
     except (ServiceAway, QueryRefused) as error:
         return {"answers": False, "reason": str(error)}
     return {"answers": True, **(found or {})}

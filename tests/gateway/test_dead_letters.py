@@ -1,0 +1,58 @@
+"""Dead letters are listed, shown, and sent again under their own id."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from contracts.commands import ClaimCoupon
+from tests.support.gateway import GatewayPlatform
+
+
+async def letter_of(gateway: GatewayPlatform, command: str) -> dict[str, Any]:
+    for _ in range(100):
+        found = (await gateway.done("GET", "/dead-letters?limit=200"))["dead_letters"]
+        mine = [letter for letter in found if letter["command"] == command]
+        if mine:
+            return dict(mine[0])
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"no dead letter of {command}")
+
+
+class TestADeadLetter:
+    async def test_that_came_too_late_is_sent_again_and_has_its_effect_once(
+        self, gateway: GatewayPlatform, campaign: str
+    ) -> None:
+        late = gateway.core.record(
+            ClaimCoupon(user="late"), campaign=campaign, notafter=datetime.now(UTC) - timedelta(minutes=1)
+        )
+        await gateway.core.append_record(late)
+        letter = await letter_of(gateway, str(late.id))
+        assert letter["reason"] == "too_late"
+        shown = await gateway.done("GET", f"/dead-letters/{letter['id']}")
+        assert shown["value"]
+        viewer = await gateway.token("operator")
+        assert (await gateway.staff("POST", f"/dead-letters/{letter['id']}/redrive", token=viewer)).status_code == 403
+        for _ in range(2):
+            sent = await gateway.done("POST", f"/dead-letters/{letter['id']}/redrive")
+            assert sent["command"] == str(late.id)
+        for _ in range(100):
+            outcome = await gateway.staff("GET", f"/commands/{late.id}")
+            if outcome.status_code == 200:
+                break
+            await asyncio.sleep(0.1)
+        assert outcome.json()["user"] == "late"
+        assert (await gateway.done("GET", f"/campaigns/{campaign}"))["issued"] == 1
+
+    async def test_that_holds_no_command_cannot_be_sent_again(self, gateway: GatewayPlatform) -> None:
+        offset = await gateway.core.append(b"poison", b"{not json", partition=2, writer=gateway.core.writer())
+        name = f"coupon.commands-2-{offset}"
+        for _ in range(100):
+            if (await gateway.staff("GET", f"/dead-letters/{name}")).status_code == 200:
+                break
+            await asyncio.sleep(0.1)
+        refused = await gateway.staff("POST", f"/dead-letters/{name}/redrive")
+        assert (refused.status_code, refused.json()["code"]) == (409, "dead_letter_not_redrivable")
+
+    async def test_list_names_services_that_do_not_answer(self, gateway: GatewayPlatform) -> None:
+        found = await gateway.done("GET", "/dead-letters?limit=1&reason=our_bug")
+        assert found["away"] == ["adapter", "scheduler"]
