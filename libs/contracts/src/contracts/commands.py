@@ -18,6 +18,7 @@ from contracts.fields import (
     Count,
     Instant,
     Minor,
+    Number,
     OrderId,
     Party,
     Reason,
@@ -108,7 +109,7 @@ class ClaimCoupon(Contract):
 class CouponReference(Contract):
     """Names one coupon: by number, by code, or (shared codes) by code and user."""
 
-    number: Annotated[int, Field(ge=1, strict=True)] | None = None
+    number: Number | None = None
     code: CodeText | None = None
     user: UserId | None = None
 
@@ -140,7 +141,7 @@ class ReturnCoupon(Contract):
     """Undo a redemption; the campaign's return policy says what becomes of the coupon."""
 
     coupon: CouponReference
-    redemption: Annotated[int, Field(ge=1, strict=True)] | None = None
+    redemption: Number | None = None
     """The n-th redemption of the coupon; None: the latest."""
     reason: Reason
 
@@ -156,7 +157,7 @@ class VoidCampaign(Contract):
     """Take every held or reserved coupon of a campaign out of life, in slices; `after` is core's own cursor."""
 
     reason: Reason
-    after: Annotated[int, Field(ge=0, strict=True)] = 0
+    after: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] = 0
 
 
 class Waiting(Contract):
@@ -204,7 +205,7 @@ class SetBuildingRules(Contract):
 
     partition: Annotated[int, Field(ge=0, strict=True)]
     party: Party
-    version: Annotated[int, Field(ge=1, strict=True)]
+    version: Number
     rules: BuildingRules
 
 
@@ -213,7 +214,7 @@ class SetMerchant(Contract):
 
     partition: Annotated[int, Field(ge=0, strict=True)]
     merchant: UUID
-    version: Annotated[int, Field(ge=1, strict=True)]
+    version: Number
     state: Literal["active", "suspended", "closed"]
 
 
@@ -225,7 +226,7 @@ class SetTool(Contract):
 
     partition: Annotated[int, Field(ge=0, strict=True)]
     tool: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-    version: Annotated[int, Field(ge=1, strict=True)]
+    version: Number
     key_versions: tuple[int, ...]
     rights: tuple[ToolRight, ...]
     reply_topic: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = None

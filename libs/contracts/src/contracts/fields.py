@@ -57,6 +57,8 @@ Minor = Annotated[int, Field(ge=0, le=10**15, strict=True)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
+Number = Annotated[int, Field(ge=1, le=2**53 - 1, strict=True)]
+"""A number that counts up from 1: of a coupon, a redemption, a version. Whole in every JSON reader."""
 
 __all__ = [
     "PLATFORM",
@@ -68,6 +70,7 @@ __all__ = [
     "Fact",
     "Instant",
     "Minor",
+    "Number",
     "OrderId",
     "Party",
     "Reason",
