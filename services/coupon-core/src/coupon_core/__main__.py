@@ -47,6 +47,16 @@ LOOP_PLANNER = {
     "statement_timeout": "60000",
     "lock_timeout": "15000",
 }
+QUERY_PLANNER = {
+    # Filters that are not given fold away only when a statement is planned with its arguments. The rest: a question
+    # looks up few rows, also in tables without statistics.
+    "plan_cache_mode": "force_custom_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
+    "random_page_cost": "1.1",
+}
 QUERY_TIMEOUT_SECONDS = 5.0
 """Whoever asks the read API gives up after as long."""
 
@@ -77,8 +87,7 @@ async def serve_core(stop: asyncio.Event) -> None:
         min_size=1,
         max_size=6,
         statement_timeout_seconds=QUERY_TIMEOUT_SECONDS,
-        # Filters that are not given fold away only when a statement is planned with its arguments.
-        server_settings={"plan_cache_mode": "force_custom_plan"},
+        server_settings=QUERY_PLANNER,
     )
     await check_current(pool, MIGRATIONS, SCHEMA)
     told = settings.clock == "told"

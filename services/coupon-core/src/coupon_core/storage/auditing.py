@@ -298,6 +298,10 @@ PREPARE = (
     f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'",
     "SET LOCAL idle_in_transaction_session_timeout = '60s'",
     "SET LOCAL work_mem = '64MB'",
+    # What the read API's connections are told not to do, because they look up few rows.
+    "SET LOCAL enable_seqscan = on",
+    "SET LOCAL enable_hashjoin = on",
+    "SET LOCAL enable_mergejoin = on",
 )
 
 

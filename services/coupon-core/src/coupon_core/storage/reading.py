@@ -3,8 +3,6 @@
 Filters that are not given are NULL; the connection plans each statement anew, so that they fold away.
 """
 
-# ruff: noqa: S608 - statements are put together from constants only
-
 from __future__ import annotations
 
 import json
@@ -13,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+import cramjam
 
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.lane import Facts, LaneState
@@ -108,15 +108,19 @@ def _with_clocks(rows: Sequence[Row]) -> list[tuple[Campaign, datetime | None]]:
 
 # --- coupons of a campaign
 
-SHOWN = "k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, coalesce(u.shown, k.code) AS code"
-UPLOADED_AS = "LEFT JOIN uploaded_code u ON u.campaign = k.campaign AND u.position = k.number"
+# A look-up per coupon: a join could be planned as one over all codes of the campaign.
+SHOWN = """
+    k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, CASE WHEN k.code IS NOT NULL THEN coalesce(
+        (SELECT u.shown FROM uploaded_code u WHERE u.campaign = k.campaign AND u.position = k.number), k.code
+    ) END AS code
+"""
 COUPONS = f"""
-SELECT {SHOWN} FROM coupon k {UPLOADED_AS}
+SELECT {SHOWN} FROM coupon k
 WHERE k.campaign = $1 AND k.number > $2 AND ($3::smallint IS NULL OR k.state = $3) ORDER BY k.number LIMIT $4
 """
 COUPONS_OF_USER = f"""
 WITH held AS MATERIALIZED (SELECT * FROM coupon WHERE user_id = $5 AND campaign = $1)
-SELECT {SHOWN} FROM held k {UPLOADED_AS}
+SELECT {SHOWN} FROM held k
 WHERE k.number > $2 AND ($3::smallint IS NULL OR k.state = $3) ORDER BY k.number LIMIT $4
 """
 
@@ -139,9 +143,9 @@ async def states_between(connection: Connection, campaign: int, after: int, last
 
 
 UPLOADED = """
-SELECT u.position, u.shown, k.state
-FROM uploaded_code u LEFT JOIN coupon k ON k.campaign = u.campaign AND k.number = u.position
-WHERE u.campaign = $1 AND u.position > $2 ORDER BY u.position LIMIT $3
+SELECT u.position, u.shown,
+    (SELECT k.state FROM coupon k WHERE k.campaign = u.campaign AND k.number = u.position) AS state
+FROM uploaded_code u WHERE u.campaign = $1 AND u.position > $2 ORDER BY u.position LIMIT $3
 """
 
 
@@ -181,6 +185,20 @@ async def event_bodies(
     `journal.unpacked` takes them.
     """
     return [tuple(row) for row in await connection.fetch(EVENT_ROWS, campaign, seq, since, most)]
+
+
+def lines_with(text: bytes, bodies: Sequence[bytes]) -> list[str]:
+    """Those lines of the bodies in which the text stands, in order; the others are not even decoded."""
+    found: list[str] = []
+    for body in bodies:
+        lines = bytes(cramjam.zstd.decompress(body))
+        place = lines.find(text)
+        while place >= 0:
+            end = lines.find(b"\n", place)
+            end = len(lines) if end < 0 else end
+            found.append(lines[lines.rfind(b"\n", 0, place) + 1 : end].decode())
+            place = lines.find(text, end)
+    return found
 
 
 # --- outcomes

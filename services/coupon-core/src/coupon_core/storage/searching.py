@@ -1,7 +1,5 @@
 """Finding coupons and refusals by code, user and order, and the campaigns a code may belong to."""
 
-# ruff: noqa: S608 - statements are put together from constants only
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -12,7 +10,7 @@ from uuid import UUID
 from coupon_core.model.campaign import Campaign
 from coupon_core.storage import Connection
 from coupon_core.storage.campaigns import COLUMNS, Row, from_row
-from coupon_core.storage.reading import REDEEMABLE, SHOWN, UPLOADED_AS, VISIBLE, CouponView, views
+from coupon_core.storage.reading import REDEEMABLE, SHOWN, VISIBLE, CouponView, views
 
 Keys = Sequence[tuple[int, int]]
 """(campaign number, coupon number)."""
@@ -77,7 +75,7 @@ async def campaign_of_block(
 # --- coupons
 
 BY_USER = f"""
-SELECT {SHOWN} FROM coupon k JOIN campaign c ON c.number = k.campaign {UPLOADED_AS}
+SELECT {SHOWN} FROM coupon k JOIN campaign c ON c.number = k.campaign
 WHERE k.user_id = $2 AND {VISIBLE} ORDER BY k.issued_at DESC, k.campaign, k.number DESC LIMIT $3
 """
 
@@ -94,7 +92,7 @@ WITH wanted AS MATERIALIZED (
     SELECT k.campaign, k.number, NULL FROM coupon k WHERE k.reserved_order = $2
 )
 SELECT DISTINCT {SHOWN} FROM wanted w JOIN coupon k ON k.campaign = w.campaign AND k.number = w.number
-JOIN campaign c ON c.number = k.campaign {UPLOADED_AS}
+JOIN campaign c ON c.number = k.campaign
 WHERE {VISIBLE} AND ($1::text IS NULL OR c.owner = $1 OR w.party = $1) ORDER BY k.campaign, k.number LIMIT $3
 """
 
@@ -107,7 +105,7 @@ async def coupons_of_order(connection: Connection, party: str | None, order: str
 BY_KEYS = f"""
 SELECT {SHOWN} FROM unnest($2::bigint[], $3::bigint[]) AS wanted(campaign, number)
 JOIN coupon k ON k.campaign = wanted.campaign AND k.number = wanted.number
-JOIN campaign c ON c.number = k.campaign {UPLOADED_AS} WHERE {VISIBLE}
+JOIN campaign c ON c.number = k.campaign WHERE {VISIBLE}
 """
 
 
@@ -117,7 +115,7 @@ async def coupons_at(connection: Connection, party: str | None, keys: Keys) -> l
 
 
 BY_STORED_CODE = f"""
-SELECT {SHOWN} FROM coupon k JOIN campaign c ON c.number = k.campaign {UPLOADED_AS}
+SELECT {SHOWN} FROM coupon k JOIN campaign c ON c.number = k.campaign
 WHERE k.code = $2 AND {VISIBLE} ORDER BY k.campaign, k.number LIMIT $3
 """
 FREE_BY_CODE = f"""
@@ -130,11 +128,11 @@ BY_SHARED_CODE = f"""
 WITH wanted AS MATERIALIZED (SELECT c.number FROM campaign c WHERE c.code_normal = $2 AND {VISIBLE})
 SELECT {SHOWN} FROM wanted w CROSS JOIN LATERAL (
     SELECT * FROM coupon WHERE campaign = w.number AND ($4::text IS NULL OR user_id = $4) ORDER BY number LIMIT $3
-) k {UPLOADED_AS} ORDER BY k.campaign, k.number LIMIT $3
+) k ORDER BY k.campaign, k.number LIMIT $3
 """
 BY_SHARED_CODE_OF_USER = f"""
 WITH wanted AS MATERIALIZED (SELECT c.number FROM campaign c WHERE c.code_normal = $2 AND {VISIBLE})
-SELECT {SHOWN} FROM wanted w JOIN coupon k ON k.user_id = $4 AND k.campaign = w.number {UPLOADED_AS}
+SELECT {SHOWN} FROM wanted w JOIN coupon k ON k.user_id = $4 AND k.campaign = w.number
 ORDER BY k.campaign, k.number LIMIT $3
 """
 
