@@ -36,7 +36,7 @@ def scrip(*arguments: str | Path, environment: dict[str, str] | None = None) -> 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -231,3 +231,19 @@ def test_existing_servers_are_used_and_none_are_started(backend: Servers, databa
         assert f"/{given.name}" in platform.database_url("core")
     platform.erase()
     databases.drop(given)
+
+
+def test_ctrl_c_stops_everything_and_says_that_the_data_stays(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "scrip", "up", "--servers-only", "--home", str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        while "Ctrl-C stops everything" not in process.stdout.readline():
+            assert process.poll() is None
+        servers = list(servers_of(status(home)).values())
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"Stopped; the data stays in {home}." in rest
+    wait_until_gone(servers)
+    scrip("down", "--erase", "--home", home)
