@@ -281,7 +281,9 @@ class MemoryLane:
         if isinstance(entry.record.data, RunDue):
             self.work.due = self._due()
         elif isinstance(entry.record.data, VoidCampaign):
-            campaign = self.work.campaigns[entry.campaign_id()]
+            campaign = self.work.campaigns.get(entry.campaign_id())
+            if campaign is None:
+                return
             left = self._open(campaign, entry.record.data.after)
             self.work.due = DueRange([(campaign, left[: self.slice])], more=len(left) > self.slice)
 

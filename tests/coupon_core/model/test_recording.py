@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.commands import ClaimCoupon, IssueCoupons, IssueRow, PauseCampaign
@@ -83,6 +83,7 @@ def test_others(reason: str, now: datetime) -> None:
     is_what_the_model_writes(recorder.lines[0])
 
 
+@settings(max_examples=40)
 @given(st.lists(USERS, min_size=1, max_size=4, unique=True), TEXT, USERS)
 def test_what_a_lane_writes_for_any_user_reason_and_order(users: list[str], reason: str, order: str) -> None:
     lane = MemoryLane()
