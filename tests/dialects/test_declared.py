@@ -200,6 +200,9 @@ class TestAnswers:
         assert json.loads(answer.body) == {"id": "c-1", "issued": 7}
 
 
+COMPACT = Moment(to="datetime", format="%Y%m%d%H%M%S", zone="UTC")
+
+
 class TestConverters:
     @pytest.mark.parametrize(
         ("conversion", "theirs", "ours", "currency"),
@@ -214,12 +217,12 @@ class TestConverters:
             (Percent(to="percent", paid=True), 88, 1_200, "EUR"),
             (Date(to="date", format="%d.%m.%Y"), "31.01.2026", "2026-01-31", "EUR"),
             (Moment(to="datetime"), "2026-01-31T12:00:00", "2026-01-31T12:00:00+01:00", "EUR"),
-            (Moment(to="datetime", format="%Y%m%d%H%M%S", zone="UTC"), "20260131120000", "2026-01-31T12:00:00+00:00", "EUR"),
+            (COMPACT, "20260131120000", "2026-01-31T12:00:00+00:00", "EUR"),
             (Enumeration(to="enum", words={"J": "yes"}), "J", "yes", "EUR"),
             (Whole(to="integer"), "17", 17, "EUR"),
             (AsText(to="text"), 17, "17", "EUR"),
         ],
-    )  # fmt: skip
+    )
     def test_their_values_become_ours(self, conversion: Conversion, theirs: Any, ours: Any, currency: str) -> None:
         assert to_ours(conversion, theirs, currency, "Europe/Berlin") == ours
 
