@@ -97,7 +97,8 @@ async def serve_adapter(stop: asyncio.Event) -> None:
     core = CoreReader(settings.core_url or "http://127.0.0.1", secrets.service_token())
     caller = Caller(outbound, secrets.key_encryption_keys(), settings)
     workers = Workers(pool, caller, core, settings.workers)
-    relay = OutboxRelay(pool, Sender(settings.kafka_bootstrap, own_writer(secrets, "adapter")))
+    sender = Sender(settings.kafka_bootstrap, own_writer(secrets, "adapter"))
+    relay = OutboxRelay(pool, sender)
     subscriber = Subscriber(
         settings.kafka_bootstrap,
         pool,
@@ -115,9 +116,14 @@ async def serve_adapter(stop: asyncio.Event) -> None:
     app = health_app(ready, extra_routes=api.routes(pool, secrets.service_token()), stop=stop)
     try:
         async with serve(app, settings.http_host, settings.http_port), asyncio.TaskGroup() as group:
-            for work in (subscriber.run(stop), relay.run(stop), workers.run(stop)):
-                group.create_task(work)
+            nothing_follows = asyncio.Event()
+            group.create_task(relay.run(nothing_follows))
+            async with asyncio.TaskGroup() as writing:
+                writing.create_task(subscriber.run(stop))
+                writing.create_task(workers.run(stop))
+            nothing_follows.set()  # what they wrote last is still sent
     finally:
+        await sender.stop()
         await core.aclose()
         await outbound.aclose()
         await pool.close()

@@ -171,7 +171,7 @@ UPDATE delivery SET state = new.state, receipt = coalesce(new.receipt, delivery.
     next_at = now() + make_interval(secs => new.pause), changed_at = now()
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::float[]) AS new(key, state, receipt, reason, pause)
 WHERE delivery.id = new.key
-RETURNING {COLUMNS}
+RETURNING {", ".join(f"delivery.{column}" for column in COLUMNS.split(", "))}
 """
 Settlement = tuple[UUID, str, str | None, str | None, float]
 """Delivery, new state, receipt, reason, seconds until it may be tried again."""
