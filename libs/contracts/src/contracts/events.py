@@ -55,7 +55,7 @@ class CampaignUnpublished(Fact):
 
 
 class CampaignPaused(Fact):
-    """active → paused."""
+    """active (or exhausted) → paused."""
 
     reason: str
 

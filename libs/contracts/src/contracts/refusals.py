@@ -155,6 +155,12 @@ class CouponNotRedeemed(Refusal):
     state: str
 
 
+class RedemptionNotLatest(Refusal):
+    code = "redemption_not_latest"
+    message = "Only the coupon's latest redemption, number {latest}, can be returned."
+    latest: int
+
+
 class CouponExpired(Refusal):
     code = "coupon_expired"
     message = "The coupon's time ended at {expired_at}."
@@ -271,11 +277,6 @@ class ClockMovesForward(Refusal):
     code = "clock_moves_forward"
     message = "The clock stands at {now} and only moves forward."
     now: datetime
-
-
-class SlicePassed(Refusal):
-    code = "slice_passed"
-    message = "What this continuation would do is done already."
 
 
 def _all(base: type[Refusal]) -> dict[str, type[Refusal]]:

@@ -128,6 +128,8 @@ def decide(work: Work, entry: Entry) -> None:
         return
     if isinstance(command, RunDue):
         return
+    if isinstance(command, AdvanceClock) and lane.clock is not None:
+        moment = lane.clock
     status = RUNNING if result is None else DONE
     outcome = Outcome(record.id, entry.campaign, entry.hash, status, moment, result)
     work.outcomes[record.id] = outcome
@@ -186,6 +188,8 @@ def _not_trusted(lane: LaneState, entry: Entry) -> tuple[str, str] | None:
 
 
 def _check_party(call: Call) -> None:
+    if call.entry.writer == "core":
+        return  # a continuation finishes what was allowed when it began
     if call.party != PLATFORM:
         known = call.lane.facts.merchants.get(call.party)
         if known is None or known[1] != "active":
@@ -201,7 +205,7 @@ def _refuse(call: Call, refusal: Refusal, coupon: int | None) -> None:
     command = call.command
     user = getattr(command, "user", None) or getattr(getattr(command, "coupon", None), "user", None)
     order = getattr(command, "order", None)
-    call.work.refusals.append(StoredRefusal(call.entry, 0, call.now, refusal, user, order, coupon))
+    call.work.refusals.append(StoredRefusal(call.entry, None, call.now, refusal, user, order, coupon))
     outcome = Outcome(call.record.id, call.entry.campaign, call.entry.hash, REFUSED, call.now, refusal.as_json())
     call.work.outcomes[call.record.id] = outcome
     call.work.new_outcomes.append(outcome)
@@ -225,11 +229,12 @@ def _reply(work: Work, entry: Entry, outcome: Outcome, now: datetime) -> None:
     record = entry.record
     if record is None or record.replyto is None:
         return
-    writer = entry.writer or ""
+    writer, partition = entry.writer or "", record.replypartition
     if writer.startswith("tool:"):
         tool = work.lanes[entry.partition].facts.tools.get(writer[5:])
         if tool is None or tool.reply_topic != record.replyto:
             return
+        partition = None  # a partition that does not exist must not hold up others
     elif record.replyto != "coupon.replies":
         return
     if outcome.status == REFUSED:
@@ -251,7 +256,7 @@ def _reply(work: Work, entry: Entry, outcome: Outcome, now: datetime) -> None:
             as_of=now,
             replayed=outcome.replayed,
         )
-    work.replies.append((record.replyto, record.replypartition, reply))
+    work.replies.append((record.replyto, partition, reply))
 
 
 __all__ = ["BARRIERS", "OPERATIONS", "decide"]

@@ -61,10 +61,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class StoredRefusal:
-    """A refusal to be kept and told; `row` 0 where the command has no rows."""
+    """A refusal to be kept and told; `row` None: of the whole command."""
 
     entry: Entry
-    row: int
+    row: int | None
     at: datetime
     refusal: Refusal
     user: str | None = None

@@ -188,7 +188,6 @@ async def _load_blocks(connection: Connection, work: Work, wanted: _Wanted) -> N
 
 
 async def _load_coupons(connection: Connection, work: Work, wanted: _Wanted) -> None:
-    loaded: list[Coupon] = []
     users = [pair for pair in wanted.users if pair not in work.loaded_users]
     if users:
         for pair in users:
@@ -196,15 +195,13 @@ async def _load_coupons(connection: Connection, work: Work, wanted: _Wanted) -> 
             work.loaded_users.add(pair)
         for coupon in _merged(work, await coupon_rows.coupons_of_users(connection, users)):
             work.by_user[coupon.campaign, coupon.user or ""].append(coupon)
-            loaded.append(coupon)
     numbers = [pair for pair in wanted.numbers if pair not in work.coupons]
     if numbers:
-        loaded += _merged(work, await coupon_rows.coupons_by_number(connection, numbers))
+        _merged(work, await coupon_rows.coupons_by_number(connection, numbers))
     codes = [pair for pair in wanted.codes if work.by_code.get(pair) is None]
     if codes:
         for coupon in _merged(work, await coupon_rows.coupons_by_code(connection, codes)):
             work.by_code[coupon.campaign, coupon.code or ""] = coupon
-            loaded.append(coupon)
     uploaded = [pair for pair in wanted.uploaded if work.uploaded.get(pair) is None]
     if uploaded:
         for campaign, code in await code_rows.uploaded_codes(connection, uploaded):
@@ -216,13 +213,16 @@ async def _load_coupons(connection: Connection, work: Work, wanted: _Wanted) -> 
             known = work.uploaded.setdefault((campaign, code.code), code)
             work.free_codes[campaign].append(known if known is not None else code)
     if wanted.redemptions:
-        pairs = [
+        meant = [work.coupons.get(pair) for pair in wanted.numbers]
+        meant += [coupon for pair in wanted.users for coupon in work.by_user.get(pair, [])]
+        meant += [work.by_code.get(pair) for pair in wanted.codes]
+        pairs = {
             (coupon.campaign, coupon.number)
-            for coupon in loaded
-            if coupon.redemptions and (coupon.campaign, coupon.number) not in work.redemptions
-        ]
+            for coupon in meant
+            if coupon is not None and coupon.redemptions and (coupon.campaign, coupon.number) not in work.redemptions
+        }
         if pairs:
-            for redemption in await coupon_rows.redemptions_of(connection, pairs):
+            for redemption in await coupon_rows.redemptions_of(connection, list(pairs)):
                 work.redemptions.setdefault((redemption.campaign, redemption.coupon), []).append(redemption)
 
 

@@ -112,7 +112,7 @@ def _refusal_row(kept: StoredRefusal) -> outcomes.RefusalRow:
         raise ValueError("a refusal is always of a command")
     return (
         record.id,
-        kept.row,
+        -1 if kept.row is None else kept.row,
         kept.at,
         kept.entry.campaign,
         record.party,
@@ -131,7 +131,7 @@ def _refusal_line(kept: StoredRefusal) -> str:
         raise ValueError("a refusal is always of a command")
     data = {
         **kept.refusal.as_json(),
-        "row": kept.row if hasattr(record.data, "rows") or hasattr(record.data, "codes") else None,
+        "row": kept.row,
         "user": kept.user,
         "order": kept.order,
         "coupon": kept.coupon,
@@ -139,7 +139,7 @@ def _refusal_line(kept: StoredRefusal) -> str:
     return json.dumps(
         {
             "specversion": "1.0",
-            "id": f"{record.id}/{kept.row}",
+            "id": str(record.id) if kept.row is None else f"{record.id}/{kept.row}",
             "source": "/coupon-core",
             "type": "scrip.refusal.v1",
             "subject": record.subject,

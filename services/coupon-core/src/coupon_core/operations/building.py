@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
 from contracts.campaigns import AmountOff, PercentOff, Terms
 from contracts.commands import BuildingRules
 from contracts.fields import PLATFORM
@@ -10,7 +13,16 @@ from coupon_core.model.lane import Facts
 from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds
 
-SECONDS_A_DAY = 86_400
+
+def check_quantity(facts: Facts, owner: str, quantity: int | None) -> None:
+    """The greatest quantity alone, which may also change later. Raises Refused."""
+    for party in (owner, PLATFORM):
+        version, rules = facts.rules.get(party, (0, BuildingRules()))
+        if rules.greatest_quantity is not None:
+            if quantity is None or quantity > rules.greatest_quantity:
+                detail = f"the quantity must be named and at most {rules.greatest_quantity}"
+                raise Refused(BuildingRuleForbids(rule="greatest_quantity", version=version, detail=detail))
+            return
 
 
 def check_building_rules(facts: Facts, owner: str, terms: Terms, supply: str, quantity: int | None) -> dict[str, int]:
@@ -48,13 +60,13 @@ def check_building_rules(facts: Facts, owner: str, terms: Terms, supply: str, qu
                 version,
                 f"{terms.discount.amount} is above {most} {terms.currency} minor units",
             )
-    most_coupons, version = rule("greatest_quantity")
-    if isinstance(most_coupons, int) and (quantity is None or quantity > most_coupons):
-        raise forbid("greatest_quantity", version, f"the quantity must be named and at most {most_coupons}")
+    check_quantity(facts, owner, quantity)
     days, version = rule("longest_days")
     if isinstance(days, int):
         starts, ends = bounds(terms.validity)
-        if (ends - starts).total_seconds() > days * SECONDS_A_DAY:
+        zone = ZoneInfo(terms.validity.zone)
+        latest = starts.astimezone(zone).replace(tzinfo=None) + timedelta(days=days)  # calendar days of the zone
+        if ends > latest.replace(tzinfo=zone):
             raise forbid("longest_days", version, f"it would last longer than {days} days")
     required, version = rule("required")
     if isinstance(required, tuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.commands import ReturnCoupon
 from contracts.events import CouponBurned, CouponReturned
-from contracts.refusals import CouponNotFound, CouponNotRedeemed
+from contracts.refusals import CouponNotRedeemed, RedemptionNotLatest
 from coupon_core.model.campaign import BURNED, HELD, REDEEMED, RESERVED, STATE_NAMES
 from coupon_core.model.refused import Refused
 from coupon_core.operations.finding import Bearer, find, settle
@@ -25,7 +25,7 @@ def give_back(call: Call) -> dict[str, Any]:
     if found.state != REDEEMED:
         raise Refused(CouponNotRedeemed(coupon=coupon_id, state=STATE_NAMES[found.state]), found.number)
     if command.redemption is not None and command.redemption != found.redemptions:
-        raise Refused(CouponNotFound(), found.number)
+        raise Refused(RedemptionNotLatest(latest=found.redemptions), found.number)
     row = call.work.redemptions[campaign.number, found.number][-1]
     row.returned_at, row.return_reason, row.changed = call.now, command.reason, True
     policy = campaign.terms.return_policy

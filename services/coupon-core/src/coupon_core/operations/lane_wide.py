@@ -61,7 +61,9 @@ def run_due(call: Call) -> dict[str, Any]:
             following = command.model_copy(update={"part": command.part + 1})
             continue_lane(call, following)
             return {"partition": command.partition, "happened": happened, "more": True}
-        call.lane.next_due = due.next_due
+        # Read before this slice: what the slice itself moved on comes from the campaigns.
+        times = (due.next_due, *(campaign.next_due for campaign, _ in due.parts))
+        call.lane.next_due = min((time for time in times if time is not None), default=None)
     if command.waiting is not None:
         _answer_waiting(call, command.waiting)
     return {"partition": command.partition, "happened": happened, "more": False}

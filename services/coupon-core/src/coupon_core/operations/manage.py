@@ -17,6 +17,7 @@ from contracts.events import (
 from contracts.refusals import CampaignStateForbids, QuantityBelowIssued
 from coupon_core.model.campaign import LIVE_STATES, Campaign
 from coupon_core.model.refused import Refused
+from coupon_core.operations.building import check_quantity
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.work import Call
 
@@ -85,6 +86,7 @@ def change_quantity(call: Call) -> dict[str, Any]:
     committed = campaign.issued + campaign.exported
     if command.quantity < committed:
         raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
+    check_quantity(call.lane.facts, campaign.owner, command.quantity)
     before, campaign.quantity = campaign.quantity, command.quantity
     campaign.changed = True
     call.work.recorder(campaign).campaign_event(

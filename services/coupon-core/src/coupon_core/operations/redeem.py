@@ -178,6 +178,7 @@ def reserve(call: Call) -> dict[str, Any]:
     found.reserved_order, found.due_at = command.order, until
     if campaign.next_due is None or until < campaign.next_due:
         call.work.set_due(campaign, until)
+    note_exhausted(call, campaign)
     call.work.recorder(campaign).coupon_event(
         call.cause,
         found.number,

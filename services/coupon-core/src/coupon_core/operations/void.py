@@ -11,7 +11,6 @@ from contracts.refusals import (
     CouponBurned,
     CouponExpired,
     Refusal,
-    SlicePassed,
 )
 from contracts.refusals import (
     CouponVoided as VoidedAlready,
@@ -20,6 +19,7 @@ from coupon_core.model.campaign import BURNED, EXPIRED, HELD, REDEEMED, RESERVED
 from coupon_core.model.refused import Refused
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.operations.finding import Bearer, find, redeemed_at, settle
+from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.redeem import take_bearer
 from coupon_core.work import Call, Work
 
@@ -64,6 +64,7 @@ def void(call: Call) -> dict[str, Any]:
             continue
         _void(call, campaign, found, command.reason)
         rows.append({"row": index, "coupon": f"{campaign.text}.{found.number}"})
+    note_exhausted(call, campaign)
     return {"campaign": campaign.text, "accepted": len(rows) - refused, "refused": refused, "rows": rows}
 
 
@@ -72,14 +73,13 @@ def void_campaign(call: Call) -> dict[str, Any]:
     command: VoidCampaign = call.command
     campaign = call.own_campaign()
     due = call.work.due
-    if due is None:
-        raise Refused(SlicePassed())
-    coupons = due.parts[0][1] if due.parts else []
+    coupons = due.parts[0][1] if due is not None else []
     for coupon in coupons:
         settle(call, campaign, coupon)
         if coupon.state in (HELD, RESERVED):
             _void(call, campaign, coupon, command.reason)
-    if due.more:
+    more = due is not None and due.more
+    if more:
         last = coupons[-1].number
         continue_campaign(call, campaign, VoidCampaign(reason=command.reason, after=last), last)
-    return {"campaign": campaign.text, "accepted": len(coupons), "more": due.more}
+    return {"campaign": campaign.text, "accepted": len(coupons), "more": more}
