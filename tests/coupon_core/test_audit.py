@@ -305,3 +305,22 @@ async def test_an_audit_holds_up_no_lane(ledger: Ledger) -> None:
     assert before["differences"] == after["differences"] == []
     assert before["checked"] == after["checked"]
     assert (await core.read("/audit"))["differences"] == []
+
+
+async def test_one_audit_at_a_time_runs_in_a_process(ledger: Ledger) -> None:
+    core = ledger.core
+    connection = await asyncpg.connect(core.database.url("core"))
+    try:
+        lock = connection.transaction()
+        await lock.start()
+        await connection.execute("LOCK TABLE exported_range IN ACCESS EXCLUSIVE MODE")
+        waiting = asyncio.create_task(core.get("/audit"))
+        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.02)
+        second = await core.get("/audit")
+        await lock.rollback()
+    finally:
+        await connection.close()
+    assert (second.status_code, second.json()["code"]) == (503, "audit_running")
+    assert second.headers["retry-after"] == "2"
+    assert (await waiting).json()["differences"] == []

@@ -1,9 +1,11 @@
 """Questions that begin with a code, a user, an order or a command: what is found, for whom, would it be accepted?"""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from contracts.commands import (
@@ -325,6 +327,22 @@ class TestValidate:
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+class TestManyCodes:
+    async def test_codes_of_the_second_block_are_told_like_those_of_the_first(self, core: CorePlatform) -> None:
+        campaign = await generated(core, "two blocks", 70_000)
+        answers = await asyncio.gather(
+            *(core.done(ExportCodes(count=2_000), campaign=campaign, within=60) for _ in range(33))
+        )
+        codes = {row["coupon"]: row["code"] for answer in answers for row in answer["codes"]}
+        page = (await core.read(f"/campaigns/{campaign}/codes", after=65_000, limit=1_000))["codes"]
+        assert {row["coupon"]: row["code"] for row in page}.items() <= codes.items()
+        assert len(page) == 1_000
+        for number in (65_536, 65_537):
+            coupon = f"{campaign}.{number}"
+            found = await core.read("/resolve", party="platform", code=codes[coupon])
+            assert found == {"candidates": [{"campaign": str(campaign), "coupon": coupon}]}
+
+
 class TestCommands:
     async def test_an_outcome_is_read_as_it_was_answered(self, core: CorePlatform) -> None:
         campaign = await generated(core, "outcomes", 200)
@@ -390,6 +408,17 @@ class TestDeadLetters:
         assert marked.json()["redriven_at"] is not None
         assert (await core.read(f"/dead-letters/{one['id']}")) == marked.json()
         assert (await core.post("/dead-letters/coupon.commands-0-123456/redriven")).status_code == 404
+
+    async def test_a_database_that_does_not_answer_is_no_fault_of_the_question(self, core: CorePlatform) -> None:
+        connection = await asyncpg.connect(core.database.url("core"))
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE dead_letter IN ACCESS EXCLUSIVE MODE")
+                answer = await core.get("/dead-letters")
+        finally:
+            await connection.close()
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_now")
+        assert answer.headers["retry-after"] == "2"
 
 
 class TestStatus:

@@ -62,7 +62,7 @@ class Source:
             if campaign.supply == "generated" and at is not None:
                 serial = (at[0] << BLOCK_BITS) | (number & (BLOCK_SIZE - 1))
                 serials[campaign.number, coupon.number] = (at[1], serial)
-        generated = _generated(self.codes, set(serials.values()))
+        generated = code_of_each(self.codes, set(serials.values()))
 
         def code(campaign: Campaign, coupon: CouponView) -> str | None:
             if campaign.supply == "shared":
@@ -75,7 +75,7 @@ class Source:
         return [code(campaign, coupon) for campaign, coupon in coupons]
 
 
-def _generated(codes: GeneratedCodes, serials: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+def code_of_each(codes: GeneratedCodes, serials: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
     """Codes by (key version, serial): runs that are dense enough in one go, the others one by one."""
     made: dict[tuple[int, int], str] = {}
     for (version, _), group in groupby(sorted(serials), lambda pair: (pair[0], pair[1] >> BLOCK_BITS)):

@@ -64,10 +64,18 @@ async def campaign_with_clock(connection: Connection, campaign: UUID) -> tuple[C
     return None if row is None else (from_row(row), row["clock"])
 
 
+ASKED = """($2::text IS NULL OR c.origin = $2) AND ($3::text IS NULL OR c.state = $3)
+    AND ($4::uuid IS NULL OR c.id > $4)"""
 CAMPAIGNS = f"""
 SELECT {COLUMNS}, l.clock FROM campaign c LEFT JOIN lane l ON l.partition = c.partition
-WHERE {VISIBLE} AND ($2::text IS NULL OR c.origin = $2) AND ($3::text IS NULL OR c.state = $3)
-    AND ($4::uuid IS NULL OR c.id > $4)
+WHERE $1::text IS NULL AND {ASKED} ORDER BY c.id LIMIT $5
+"""
+CAMPAIGNS_OF_PARTY = f"""
+WITH seen AS MATERIALIZED (
+    (SELECT c.id FROM campaign c WHERE c.owner = $1 AND {ASKED} ORDER BY c.owner, c.id LIMIT $5)
+    UNION (SELECT c.id FROM campaign c WHERE {PARTIES} <> '[]'::jsonb AND {PARTIES} ? $1 AND {ASKED})
+)
+SELECT {COLUMNS}, l.clock FROM seen JOIN campaign c ON c.id = seen.id LEFT JOIN lane l ON l.partition = c.partition
 ORDER BY c.id LIMIT $5
 """
 
@@ -76,7 +84,8 @@ async def campaigns_after(
     connection: Connection, party: str | None, origin: str | None, state: str | None, after: UUID | None, limit: int
 ) -> list[tuple[Campaign, datetime | None]]:
     """Campaigns this party may know of, by id."""
-    return _with_clocks(await connection.fetch(CAMPAIGNS, party, origin, state, after, limit))
+    statement = CAMPAIGNS if party is None else CAMPAIGNS_OF_PARTY
+    return _with_clocks(await connection.fetch(statement, party, origin, state, after, limit))
 
 
 CATALOGUE = f"""
