@@ -17,6 +17,7 @@ FOREVER = -1
 DAY_MS = 86_400_000
 MAX_RECORD_BYTES = 900 * 1024
 """Checked before sending; the broker's own limit is 1 MiB."""
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Topic:
     retention_ms: int
     compacted: bool = False
     about: str = ""
+    max_message_bytes: int = MIB
+    """A dead letter holds the whole dead record in base64, so it may be larger than any other record."""
 
     def partition_count(self, lanes: int) -> int:
         """Partitions in a deployment with this many lanes."""
@@ -41,7 +44,7 @@ class Topic:
         config = {
             "message.timestamp.type": "LogAppendTime",
             "retention.ms": str(self.retention_ms),
-            "max.message.bytes": str(1024 * 1024),
+            "max.message.bytes": str(self.max_message_bytes),
         }
         if self.compacted:
             config["cleanup.policy"] = "compact"
@@ -86,6 +89,7 @@ COUPON_DEAD_LETTERS = Topic(
     1,
     400 * DAY_MS,
     about="Records of coupon.commands that could not be read, trusted or decided.",
+    max_message_bytes=2 * MIB,
 )
 MERCHANT_COMMANDS = Topic(
     "merchant.commands",

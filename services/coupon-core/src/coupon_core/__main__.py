@@ -26,6 +26,7 @@ from coupon_core.readiness import why_not_ready
 from coupon_core.settings import CoreSettings
 from coupon_core.storage import Connection
 from coupon_core.storage.lanes import platform_identity
+from messaging.header_names import read_any_header_name
 from messaging.sending import own_writer
 from process import logs
 from process.database import check_current, migrate, open_pool
@@ -105,6 +106,7 @@ async def serve_core(stop: asyncio.Event) -> None:
 
     emitter = Emitter(settings.kafka_bootstrap, own_writer(secrets, "core"))
     await emitter.start()
+    read_any_header_name()
     milliseconds = int(settings.session_timeout_seconds * 1000)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap.split(","),
