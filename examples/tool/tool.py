@@ -151,6 +151,7 @@ def arguments() -> argparse.Namespace:
     generate.add_argument("--starts", required=True, help="date, or instant with an offset")
     generate.add_argument("--ends", required=True, help="a date includes that day")
     generate.add_argument("--zone", default="UTC")
+    generate.add_argument("--redeemable-by", action="append", default=[], help="a merchant's id; may be repeated")
     issue = verbs.add_parser("issue", help="give one coupon to each user, at most 500")
     issue.add_argument("--campaign", required=True)
     issue.add_argument("--request", required=True, help="your own number of this request: send it again with the same")
@@ -177,6 +178,7 @@ def main() -> int:
             "currency": given.currency,
             "discount": {"kind": "amount_off", "amount": given.amount_off},
             "validity": {"starts": given.starts, "ends": given.ends, "zone": given.zone},
+            "redeemable_by": given.redeemable_by,
         }
         data = {"terms": terms, "supply": {"kind": "generated"}, "quantity": given.quantity}
         answer = tool.order("GenerateCampaign", campaign, data, given.campaign)

@@ -44,6 +44,9 @@ async def deliver(pool: Pool, caller: Caller, core: CoreReader, job: Job) -> Non
         try:
             interface, _ = await caller.open(connection, merchant)
         except NotCallable as error:
+            if await deliveries.seconds_to_next_delivery(connection, merchant) is None:
+                await jobs.finish(connection, job)
+                return
             logger.info("Deliveries wait.", action="deliveries_wait", merchant_id=str(merchant), reason=str(error))
             await jobs.postpone(connection, job, AWAY_SECONDS, failed=False)
             return
