@@ -54,7 +54,7 @@ check-schemas: setup
 	@$(BIN)/python -m contracts.schemas --check
 	@$(BIN)/python -m contracts.asyncapi --check
 	@$(BIN)/python -m contracts.refusal_list --check
-	@$(BIN)/python -m gateway.openapi --check
+	@$(BIN)/python -m gateway openapi --check
 
 # The lock is resolved again (as of the date in pyproject.toml) and must come out the same, without any address.
 check-lock: setup
