@@ -70,7 +70,8 @@ async def serve_scheduler(stop: asyncio.Event) -> None:
     pool = await open_pool(settings.database_url, application_name="scrip-scheduler", min_size=1, max_size=8)
     await check_current(pool, MIGRATIONS, SCHEMA)
     loop = DueLoop(pool)
-    relay = OutboxRelay(pool, Sender(settings.kafka_bootstrap, own_writer(secrets, "scheduler")))
+    sender = Sender(settings.kafka_bootstrap, own_writer(secrets, "scheduler"))
+    relay = OutboxRelay(pool, sender)
     subscriber = Subscriber(
         settings.kafka_bootstrap,
         pool,
@@ -88,9 +89,14 @@ async def serve_scheduler(stop: asyncio.Event) -> None:
     app = health_app(ready, extra_routes=api.routes(pool, secrets.service_token()), stop=stop)
     try:
         async with serve(app, settings.http_host, settings.http_port), asyncio.TaskGroup() as group:
-            for work in (subscriber.run(stop), relay.run(stop), loop.run(stop)):
-                group.create_task(work)
+            nothing_follows = asyncio.Event()
+            group.create_task(relay.run(nothing_follows))
+            async with asyncio.TaskGroup() as workers:
+                workers.create_task(subscriber.run(stop))
+                workers.create_task(loop.run(stop))
+            nothing_follows.set()  # what they wrote last is still sent
     finally:
+        await sender.stop()
         await pool.close()
 
 

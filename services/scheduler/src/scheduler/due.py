@@ -18,7 +18,7 @@ from process.database import Pool
 from process.failpoints import declare, failpoint
 from scheduler import storage
 from scheduler.storage import Task
-from scheduler.times import next_after
+from scheduler.times import latest_until, next_after
 
 ROW_WRITTEN = declare("scheduler.row_written")
 SENT = declare("scheduler.committed")
@@ -93,13 +93,16 @@ def ticks_due(task: Task, now: datetime) -> tuple[list[datetime], datetime | Non
     Of due times that passed while nothing ran, `all` lets each happen, `once` the latest, `skip` none (the latest
     still happens when it is not more than a minute late).
     """
-    due: list[datetime] = []
-    following = task.next_due
-    while following is not None and following <= now:
-        if task.catch_up == "all" and len(due) == MOST_TICKS:
-            return due, following  # the rest in the next transaction
-        due = [*due, following] if task.catch_up == "all" else [following]
-        following = next_after(task.schedule, following)
-    if task.catch_up == "skip":
-        due = [moment for moment in due if now - moment <= SKIP_AFTER]
-    return due, following
+    first = task.next_due
+    if first is None or first > now:
+        return [], first
+    if task.catch_up == "all":
+        due = [first]
+        following = next_after(task.schedule, first)
+        while following is not None and following <= now and len(due) < MOST_TICKS:
+            due.append(following)
+            following = next_after(task.schedule, following)
+        return due, following  # what is left of many is for the next transaction
+    latest = latest_until(task.schedule, first, now)
+    happens = task.catch_up == "once" or now - latest <= SKIP_AFTER
+    return [latest] if happens else [], next_after(task.schedule, latest)
