@@ -58,6 +58,7 @@ BODIES = st.one_of(
     VALUES.map(lambda value: json.dumps(value).encode()),
     st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=8).map(lambda value: json.dumps(value).encode()),
 )
+VALUES_OF_HEADERS = ["Bearer x", "Basic eDp5", "text/csv", "multipart/form-data; boundary=x", "respond-async", "1"]
 QUERIES = ["", "?limit=1", "?limit=x", "?a=%FF", "?reason=%00", "?page=0&page=1", "?" + "a&" * 60]
 HEADERS = st.lists(
     st.tuples(
@@ -66,7 +67,7 @@ HEADERS = st.lists(
              "webhook-timestamp", "idempotency-key", "content-type", "prefer", "x-erp-key"]
         ),
         st.one_of(
-            st.sampled_from(["Bearer x", "Basic eDp5", "text/csv", "multipart/form-data; boundary=x", "respond-async", "1"]),
+            st.sampled_from(VALUES_OF_HEADERS),
             st.text(st.characters(max_codepoint=255), max_size=40),
         ),
     ),

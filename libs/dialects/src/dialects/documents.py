@@ -200,7 +200,7 @@ class ClaimDocument(ChangeDocument):
         return commands.ClaimCoupon(user=self.user, code=self.code, order=self.order, paid=self.paid)
 
 
-class CodesDocument(Document):
+class UploadDocument(Document):
     """Codes to upload."""
 
     codes: Annotated[tuple[CodeText, ...], Field(min_length=1, max_length=MAX_ROWS)]
@@ -311,7 +311,7 @@ class VoidDocument(CouponDocument):
         return commands.VoidCoupons(coupons=(self.reference(),), reason=self.reason)
 
 
-class ValidateDocument(Document):
+class ValidateCodeDocument(Document):
     """Would this code be accepted?"""
 
     code: CodeText
@@ -380,11 +380,11 @@ DOCUMENTS: dict[OperationName, type[Document]] = {
     "resume": ResumeDocument,
     "stop": StopDocument,
     "change_quantity": QuantityDocument,
-    "upload_codes": CodesDocument,
+    "upload_codes": UploadDocument,
     "export_codes": ExportDocument,
     "issue": IssueDocument,
     "claim": ClaimDocument,
-    "validate": ValidateDocument,
+    "validate": ValidateCodeDocument,
     "redeem": RedeemDocument,
     "return": ReturnDocument,
     "void": VoidDocument,

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from dialects.scrip import openapi as scrip
+
 DOCUMENT = Path("docs/openapi/gateway.json")
 _bodies: set[type[BaseModel]] = set()
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -93,6 +95,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)
+    for name, schema in scrip.schemas().items():
+        schemas.setdefault(name, schema)
     # FastAPI's own shape of validation errors is never answered.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -100,8 +104,10 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in path.values():
             operation["responses"].pop("422", None)
     made["components"]["securitySchemes"] = {
-        "token": {"type": "http", "scheme": "bearer", "description": "A staff or app token."}
+        "token": {"type": "http", "scheme": "bearer", "description": "A staff or app token."},
+        **scrip.SECURITY,
     }
+    made["paths"].update(scrip.paths())
     made["security"] = [{"token": []}]
     return made
 

@@ -8,7 +8,7 @@ import io
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.fields import CodeText
-from dialects.documents import MAX_ROWS, CodesDocument
+from dialects.documents import MAX_ROWS, UploadDocument
 from dialects.json_body import MAX_ERRORS, read_json, read_model
 from dialects.protocol import FieldProblem, RawRequest, invalid
 
@@ -41,7 +41,7 @@ def read_codes(request: RawRequest) -> tuple[str, ...]:
         if request.body.lstrip()[:1] == b"[":
             listed = read_json(request.body)
             return _checked([(f"/{position}", one) for position, one in enumerate(listed)])
-        return read_model(request.body, CodesDocument).codes
+        return read_model(request.body, UploadDocument).codes
     raise invalid(
         f"Codes come as application/json, application/x-ndjson or text/csv, not as {kind[:80]}.",
         FieldProblem("Content-Type", "is none of application/json, application/x-ndjson, text/csv"),
