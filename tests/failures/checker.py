@@ -385,7 +385,8 @@ def answers(found: Findings) -> Told:
     told: dict[str, list[Reply]] = defaultdict(list)
     for record in found.topics.replies:
         reply = Reply.model_validate_json(record.value or b"")
-        told[str(reply.command)].append(reply)
+        if reply.refusal is None or reply.refusal.code != "idempotency_conflict":  # that answers other content
+            told[str(reply.command)].append(reply)
     for command, sent in found.evidence.journal.items():
         told[str(command)] += sent.answers
         if sent.acknowledged and not sent.answers:

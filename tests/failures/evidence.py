@@ -24,6 +24,7 @@ from contracts.topics import (
     Topic,
 )
 from coupon_core.storage.journal import unpacked
+from messaging.header_names import read_any_header_name
 
 Row = dict[str, Any]
 READ_SECONDS = 60.0
@@ -159,6 +160,7 @@ async def read_to_end(
 ) -> tuple[dict[TopicPartition, int], dict[str, list[LogRecord]]]:
     """End offsets, and all records below them by topic, sorted by partition and offset."""
     names = [topic.name for topic in topics]
+    read_any_header_name()
     consumer = AIOKafkaConsumer(
         *names,
         bootstrap_servers=bootstrap,
