@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.campaigns import Terms, Validity
-from coupon_core.model.validity import bounds
+from coupon_core.model.validity import EARLIEST, LATEST, bounds
 from tests.support.deciding import terms
 
 
@@ -98,3 +98,18 @@ def test_a_range_of_dates_holds_each_local_day_whole(first_day: date, days: int,
     assert local_last.date() in (last_day, last_day - timedelta(days=1))
     before = (first - timedelta(microseconds=1)).astimezone(ZoneInfo(zone))
     assert before.date() < first_day or (before.hour, before.minute) >= (23, 0)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/Los_Angeles", "Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize(
+    ("starts", "ends"),
+    [
+        ("0001-01-01", "9999-12-31"),
+        ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-12:00"),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"),
+        ("2026-03-01", "9999-12-30"),
+    ],
+)
+def test_a_range_to_the_ends_of_the_calendar_has_bounds_that_can_be_stored(starts: str, ends: str, zone: str) -> None:
+    first, over = bounds(Validity.model_validate_json(json.dumps({"starts": starts, "ends": ends, "zone": zone})))
+    assert EARLIEST <= first < over <= LATEST

@@ -8,10 +8,20 @@ from zoneinfo import ZoneInfo
 
 from contracts.campaigns import Validity
 
+EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+"""What lies beyond is taken as these: many systems write "never" as 9999-12-31, whose end no clock can tell."""
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return min(max(moment.astimezone(UTC), EARLIEST), LATEST)
+    except OverflowError:
+        return EARLIEST if moment.year == 1 else LATEST
+
 
 @lru_cache(maxsize=4_096)
 def _start_of(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time(0), ZoneInfo(zone)).astimezone(UTC)
+    return _in_utc(datetime.combine(day, time(0), ZoneInfo(zone)))
 
 
 def bounds(validity: Validity) -> tuple[datetime, datetime]:
@@ -20,7 +30,7 @@ def bounds(validity: Validity) -> tuple[datetime, datetime]:
     A date-only end includes that day in the campaign's zone (days of 23 and 25 hours too).
     """
     starts, ends = validity.starts, validity.ends
-    first = starts.astimezone(UTC) if isinstance(starts, datetime) else _start_of(starts, validity.zone)
+    first = _in_utc(starts) if isinstance(starts, datetime) else _start_of(starts, validity.zone)
     if isinstance(ends, datetime):
-        return first, ends.astimezone(UTC)
-    return first, _start_of(ends + timedelta(days=1), validity.zone)
+        return first, _in_utc(ends)
+    return first, LATEST if ends == date.max else _start_of(ends + timedelta(days=1), validity.zone)
