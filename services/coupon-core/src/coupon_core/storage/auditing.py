@@ -172,7 +172,7 @@ WHERE ($1::bigint IS NULL OR r.campaign = $1) AND r.at > l.clock - interval '35 
 """
 REFUSED_COMMAND = """
 SELECT o.campaign, NULL::int, 'refusal of command ' || o.command, 'kept', 'missing'
-FROM outcome o LEFT JOIN refusal r ON r.command = o.command AND r.row = 0
+FROM outcome o LEFT JOIN refusal r ON r.command = o.command AND r.row = -1
 WHERE o.status = 2 AND r.command IS NULL
     AND ($1::bigint IS NULL OR o.campaign = (SELECT id FROM campaign WHERE number = $1))
 """
