@@ -96,6 +96,8 @@ def _make_usable(trial: Trial, reason: Reason) -> None:
 def _make_unexpired(trial: Trial, reason: Reason) -> None:
     _make_usable(trial, reason)
     trial.campaign.ends = EVER
+    if trial.campaign.state == "ended":  # the same reason once more, told when the lane comes to it
+        trial.campaign.state = "active"
 
 
 def _activate(trial: Trial, _: Reason) -> None:
