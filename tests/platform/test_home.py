@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scrip.errors import PlatformError
-from scrip.home import Home
+from scrip.home import Home, pick_free_port
 from scrip.keys import KNOWLEDGE, ensure_secrets
 
 
@@ -75,6 +75,14 @@ class TestPorts:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             preferred = taken.getsockname()[1]
             assert Home(tmp_path).port("gateway", preferred) != preferred
+
+    def test_a_preferred_port_lost_to_another_platform_while_starting_is_replaced(self, tmp_path: Path) -> None:
+        home = Home(tmp_path)
+        preferred = pick_free_port(taken=set())
+        port = home.port("gateway", preferred)
+        with socket.create_server(("127.0.0.1", port)):
+            assert home.require_free("gateway", preferred) != port
+            assert home.require_free("gateway", preferred) == home.port("gateway")
 
     def test_a_kept_port_that_somebody_took_is_one_sentence(self, tmp_path: Path) -> None:
         home = Home(tmp_path)

@@ -37,6 +37,7 @@ class Home:
         self.state_file = self.path / "state.json"
         self._lock: int | None = None
         self._making = threading.RLock()  # several services are prepared at once
+        self._picked: set[str] = set()  # names whose ports were picked now, not at an earlier start
 
     # -- one supervisor a home ---------------
 
@@ -83,11 +84,19 @@ class Home:
             if name not in ports:
                 ports[name] = pick_free_port(taken=set(ports.values()), preferred=preferred)
                 write_json(self.path / "ports.json", ports)
+                self._picked.add(name)
             return ports[name]
 
     def require_free(self, name: str, preferred: int | None = None) -> int:
-        """As `port`, and raises PlatformError when another process listens on it."""
+        """As `port`, and raises PlatformError when another process listens on it.
+
+        In place of a preferred port picked just now another is picked: a platform beside this one was faster.
+        """
         port = self.port(name, preferred)
+        if preferred is not None and name in self._picked and not port_is_free(port):
+            with self._making:
+                write_json(self.path / "ports.json", {key: kept for key, kept in self._ports().items() if key != name})
+                port = self.port(name)
         if not port_is_free(port):
             raise PlatformError(
                 f"Port {port}, which this platform keeps for {name}, is taken by another process: end that "
