@@ -345,7 +345,7 @@ def refusals(found: Findings) -> Told:
             yield f"{record.place} holds no refusal"
             continue
         command, _, row = value["id"].partition("/")
-        told[command, int(row)] = value["data"]["code"]
+        told[command, int(row or 0)] = value["data"]["code"]
     for command, row in kept.keys() | told.keys():
         if kept.get((command, row)) != told.get((command, row)):
             yield f"{command}/{row}: kept {kept.get((command, row))}, told {told.get((command, row))}"
