@@ -356,7 +356,7 @@ class TestWhatTheyAreTold:
     def test_a_percentage_comes_back_as_it_was_said(self, points: int, percent: float) -> None:
         terms = VIEW["terms"] | {"discount": {"kind": "percent_off", "basis_points": points, "cap": None}}
         answer = VOUCHERIFY.answer(
-            call_of("GET", "/campaigns/Spring"), Outcome(VIEW, AS_OF, campaign=VIEW | {"terms": terms}), PROFILE
+            call_of("GET", "/campaigns/Spring"), Outcome(VIEW | {"terms": terms}, AS_OF), PROFILE
         )
         parsed = strictly("CampaignsGetResponseBody", json.loads(answer.body))
         assert parsed.voucher.discount.percent_off == percent
