@@ -243,7 +243,6 @@ class TestTools:
         assert [topic for topic, _, _ in lane.replies if topic != "coupon.replies"] == []
         assert len(lane.replies) == 1  # the one to SetTool
 
-    @pytest.mark.xfail(reason="a tool's partition is taken as it comes", strict=True)
     def test_a_tool_does_not_choose_the_partition_of_its_answer(self) -> None:
         lane = self.a_lane()
         lane.append_record(
