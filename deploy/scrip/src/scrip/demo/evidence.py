@@ -36,14 +36,14 @@ def collect(story: Story) -> None:
         story.report.measured(f"audit: {difference}")
     the_year(story, events, refusals)
     mid_year(story, events)
-    promises(story, events, refusals)
-    others(story, events, refusals)
-    safety = "Safe: kill -9, order, audit"
+    promises(story, events)
+    others(story, events)
+    safety = "Killed, and no trace of it"
     row = results.row
-    row("killed", safety, "coupon-core killed -9 amid issuing, and started again", 1, restarts(story))
-    row("gaps", safety, "numbers missing in coupon.events", 0, events.gaps)
+    row("killed", safety, "times coupon-core was killed -9 amid the issuing and started again", 1, restarts(story))
+    row("gaps", safety, "numbers missing in coupon.events (1..n for each campaign)", 0, events.gaps)
     row("audit", safety, "differences found by core's audit of its tables", 0, len(audit["differences"]))
-    row("dead_letters", safety, "dead letters in coupon.commands", 0, topics.count_records(platform.bootstrap))
+    row("dead_letters", safety, "commands that became dead letters", 0, topics.count_records(platform.bootstrap))
 
 
 def restarts(story: Story) -> int:
@@ -53,22 +53,25 @@ def restarts(story: Story) -> int:
 
 def the_year(story: Story, events: topics.EventsCounted, refusals: dict[tuple[str, str], int]) -> None:
     """The chain's figures, each from the topic and from the tables."""
-    chain, expected, row = story.chain.id, story.year.figures(), story.results.row
+    chain, expected = story.chain.id, story.year.figures()
     by_type = events.by_type[chain]
     ledger, coupons = story.tables.ledger(chain), story.tables.coupons(chain)
-    row("campaigns", YEAR, f"campaigns · {TOPIC}", expected.campaigns, by_type["scrip.campaign.published.v1"])
-    row("campaigns_in_tables", YEAR, f"campaigns · {TABLES}", expected.campaigns, ledger.campaigns)
-    row("issued", YEAR, f"coupons issued · {TOPIC}", expected.issued, by_type[topics.ISSUED])
-    row("issued_in_tables", YEAR, f"coupons issued · {TABLES}", expected.issued, sum(coupons.values()))
-    row("redeemed", YEAR, f"redeemed · {TOPIC}", expected.redeemed, by_type[topics.REDEEMED])
-    row("redeemed_in_tables", YEAR, f"redeemed · {TABLES}", expected.redeemed, coupons.get("redeemed", 0))
-    row("refused", YEAR, "refused, used before · coupon.refusals", expected.refused, refusals.get((chain, USED), 0))
-    other = sum(count for (party, code), count in refusals.items() if party == chain and code != USED)
-    row("refused_otherwise", YEAR, "refused for any other reason · coupon.refusals", 0, other)
-    row("expired", YEAR, f"expired · {TOPIC}", expected.expired, by_type[topics.EXPIRED])
-    row("expired_in_tables", YEAR, f"expired · {TABLES}", expected.expired, coupons.get("expired", 0))
-    row("held", YEAR, f"still held · {TOPIC}", expected.held, still_held(by_type))
-    row("held_in_tables", YEAR, f"still held · {TABLES}", expected.held, coupons.get("held", 0))
+
+    def both(figure: str, what: str, wanted: int, in_topic: int, in_tables: int) -> None:
+        evidence = f"{what} · {TOPIC} / {TABLES}"
+        story.results.row(figure, YEAR, evidence, wanted, in_topic)
+        story.results.row(f"{figure}_in_tables", YEAR, evidence, wanted, in_tables)
+
+    both("campaigns", "campaigns", expected.campaigns, by_type["scrip.campaign.published.v1"], ledger.campaigns)
+    both("issued", "coupons issued", expected.issued, by_type[topics.ISSUED], sum(coupons.values()))
+    both("redeemed", "redeemed", expected.redeemed, by_type[topics.REDEEMED], coupons.get("redeemed", 0))
+    used = refusals.get((chain, USED), 0)
+    other = sum(count for (party, _), count in refusals.items() if party == chain) - used
+    evidence = "refused as used before / for another reason · coupon.refusals"
+    story.results.row("refused", YEAR, evidence, expected.refused, used)
+    story.results.row("refused_otherwise", YEAR, evidence, 0, other)
+    both("expired", "expired", expected.expired, by_type[topics.EXPIRED], coupons.get("expired", 0))
+    both("held", "still held", expected.held, still_held(by_type), coupons.get("held", 0))
 
 
 def still_held(by_type: Counter[str]) -> int:
@@ -89,77 +92,72 @@ def mid_year(story: Story, events: topics.EventsCounted) -> None:
             redeemed=by_type[topics.REDEEMED],
             expired=by_type[topics.EXPIRED],
         )
-        for what in ("issued", "redeemed", "expired", "held"):
-            wanted = getattr(expected, what)
-            for place, counted in ((TABLES, ledger), (TOPIC, from_topic)):
+        for place, counted in ((TOPIC, from_topic), (TABLES, ledger)):
+            for what in ("issued", "redeemed", "expired", "held"):
                 name = f"{what}_on_{day}" + ("" if place == TOPIC else "_in_tables")
-                row(name, promise, f"{what} when {day} began · {place}", wanted, getattr(counted, what))
+                evidence = f"{day}: issued / redeemed / expired / held · {place}"
+                row(name, promise, evidence, getattr(expected, what), getattr(counted, what))
 
 
-def promises(story: Story, events: topics.EventsCounted, refusals: dict[tuple[str, str], int]) -> None:
+def promises(story: Story, events: topics.EventsCounted) -> None:
     """Access, users, timed task, generation, push."""
-    results, seen = story.results, story.guests.seen
-    row, platform = results.row, story.platform
+    results, seen, everybody = story.results, story.guests.seen, story.households
+    row, bootstrap = results.row, story.platform.bootstrap
     internal = events.by_type["platform"]
-    merchant_events = topics.count_by_type(platform.bootstrap, topics.MERCHANT_EVENTS)
-    ticks = topics.count_by_type(platform.bootstrap, topics.SCHEDULE_EVENTS)
-    promise = "External access: identified and matched"
-    row("matched", promise, "callers matched to their own API · answers", 3, story.guests.matched)
-    counted = of_type(merchant_events, "scrip.merchant.access_matched.v1")
-    row("matched_in_topic", promise, "callers matched to their own API · merchant.events", 3, counted)
-    promise = "Merchant interface and timed task"
+    told = topics.count_types(bootstrap, topics.MERCHANT_EVENTS)
+    promise, evidence = "Access: identified, and matched to their own API", "callers · their answers / merchant.events"
+    row("matched", promise, evidence, 3, story.guests.matched)
+    row("matched_in_topic", promise, evidence, 3, told["scrip.merchant.access_matched.v1"])
+    promise, evidence = "Merchant interface and timed task", "ticks · schedule.events / fetches · merchant.events"
+    ticks = topics.count_types(bootstrap, topics.SCHEDULE_EVENTS)
+    row("ticks", promise, evidence, 1, ticks["scrip.schedule.task_due.v1"])
+    row("fetches", promise, evidence, 1, told["scrip.merchant.users_synced.v1"])
+    evidence = f"households fetched / with demographics · {TABLES}"
     present, known = story.tables.users(story.chain.id)
-    row("ticks", promise, "ticks of the timed task · schedule.events", 1, sum(ticks.values()))
-    row("households", promise, "households fetched · tables", story.households, present)
-    row("households_with_demographics", promise, "of them with demographics · tables", story.known, known)
-    counted = of_type(merchant_events, "scrip.merchant.users_synced.v1")
-    row("synced", promise, "reports of a fetch · merchant.events", 1, counted)
-    promise = "Internal generation by a Kafka tool"
-    row("generated", promise, f"campaigns generated · {TOPIC}", 1, internal["scrip.campaign.generated.v1"])
-    row("pushed_issued", promise, f"coupons issued · {TOPIC}", story.households, internal[topics.ISSUED])
-    row("pushed_redeemed", promise, f"redeemed at the chain · {TOPIC}", 1, internal[topics.REDEEMED])
-    row("pushed_expired", promise, f"expired · {TOPIC}", story.households - 1, internal[topics.EXPIRED])
-    promise = "Push through the merchant's interface"
+    row("households", promise, evidence, everybody, present)
+    row("households_with_demographics", promise, evidence, story.known, known)
+    promise, evidence = "Internal generation by a Kafka tool", f"campaigns / issued / redeemed / expired · {TOPIC}"
+    row("generated", promise, evidence, 1, internal["scrip.campaign.generated.v1"])
+    row("pushed_issued", promise, evidence, everybody, internal[topics.ISSUED])
+    row("pushed_redeemed", promise, evidence, 1, internal[topics.REDEEMED])
+    row("pushed_expired", promise, evidence, everybody - 1, internal[topics.EXPIRED])
+    promise, evidence = "Push through the merchant's interface", f"receipts / deliveries · {TABLES}"
     confirmed, every = story.tables.deliveries()
-    row("receipts", promise, "receipts · tables", story.households, confirmed)
-    row("deliveries", promise, "deliveries in all · tables", story.households, every)
+    row("receipts", promise, evidence, everybody, confirmed)
+    row("deliveries", promise, evidence, everybody, every)
     faults, at_merchant = seen["faults"], seen["merchant"]["deliveries"]
-    row("applied", promise, "coupons given · the merchant's server", story.households, at_merchant["applied"])
-    row("doubled", promise, "given twice · the merchant's server", 0, at_merchant["doubled"])
-    row("planted_500", promise, "planted 500 struck", 1, faults["500"]["fired"])
-    row(
-        "planted_time_out", promise, "planted time-out after applying struck", 1, faults["timeout_after_apply"]["fired"]
-    )
+    evidence = "coupons given / given twice · the merchant's own server"
+    row("applied", promise, evidence, everybody, at_merchant["applied"])
+    row("doubled", promise, evidence, 0, at_merchant["doubled"])
+    evidence = "planted faults that struck: 500 / time-out after it was applied"
+    row("planted_500", promise, evidence, 1, faults["500"]["fired"])
+    row("planted_time_out", promise, evidence, 1, faults["timeout_after_apply"]["fired"])
     not_found = sum(code in ("UNBEKANNT", "AKTION_UNBEKANNT", "resource_not_found") for code in seen["foreign"])
-    row("unknown_elsewhere", promise, "other merchants to which a pushed coupon is unknown", 2, not_found)
+    row("unknown_elsewhere", promise, "other merchants who were told that a pushed coupon is unknown", 2, not_found)
 
 
-def of_type(counted: Counter[tuple[str, str]], kind: str) -> int:
-    """Records of one type, whatever their state."""
-    return sum(count for (name, _), count in counted.items() if name == kind)
-
-
-def others(story: Story, events: topics.EventsCounted, refusals: dict[tuple[str, str], int]) -> None:
+def others(story: Story, events: topics.EventsCounted) -> None:
     """The ERP's and the Voucherify shop's own figures."""
     row, seen = story.results.row, story.guests.seen
-    promise, party = "A home-made ERP, by a declared profile", story.guests.erp
-    by_type = events.by_type[party]
-    good = guests.ERP_REDEEMED - guests.ERP_RETURNED
-    row("erp_campaigns", promise, f"campaigns published · {TOPIC}", 1, by_type["scrip.campaign.published.v1"])
-    row("erp_issued", promise, f"coupons issued · {TOPIC}", guests.ERP_CUSTOMERS, by_type[topics.ISSUED])
-    row("erp_redeemed", promise, f"redeemed · {TOPIC}", guests.ERP_REDEEMED, by_type[topics.REDEEMED])
-    row("erp_returned", promise, f"returned · {TOPIC}", guests.ERP_RETURNED, by_type[topics.RETURNED])
-    row("erp_refused", promise, "refused, used before · coupon.refusals", 1, refusals.get((party, USED), 0))
-    row("erp_refused_in_its_words", promise, "refused in its own words", 1, seen["erp_again"] == "BEREITS_EINGELOEST")
-    row("erp_expired", promise, f"expired · {TOPIC}", guests.ERP_CUSTOMERS - good, by_type[topics.EXPIRED])
-    promise, party, shop = "A Voucherify client, its address changed", story.guests.shop, seen["shop"]
-    by_type = events.by_type[party]
-    good = guests.SHOP_REDEEMED - guests.SHOP_ROLLED_BACK
-    row("shop_generated", promise, f"campaigns generated for it · {TOPIC}", 1, by_type["scrip.campaign.generated.v1"])
-    row("shop_codes", promise, "codes generated · its answers", guests.SHOP_CODES, shop["codes"])
-    row("shop_published", promise, "vouchers published · its answers", guests.SHOP_PUBLISHED, shop["published"])
-    row("shop_issued", promise, f"coupons issued · {TOPIC}", guests.SHOP_PUBLISHED, by_type[topics.ISSUED])
-    row("shop_redeemed", promise, f"redeemed · {TOPIC}", guests.SHOP_REDEEMED, by_type[topics.REDEEMED])
-    row("shop_rolled_back", promise, f"rolled back · {TOPIC}", guests.SHOP_ROLLED_BACK, by_type[topics.RETURNED])
-    row("shop_refused", promise, "refused in its own words", 1, shop["again"] == "quantity_exceeded")
-    row("shop_expired", promise, f"expired · {TOPIC}", guests.SHOP_PUBLISHED - good, by_type[topics.EXPIRED])
+    evidence = f"campaigns / issued / redeemed / returned / expired · {TOPIC}"
+    words = "refused as used before · in its own words"
+    promise, by_type = "A home-made ERP, by a declared profile", events.by_type[story.guests.erp]
+    left = guests.ERP_CUSTOMERS - guests.ERP_REDEEMED + guests.ERP_RETURNED
+    row("erp_campaigns", promise, evidence, 1, by_type["scrip.campaign.published.v1"])
+    row("erp_issued", promise, evidence, guests.ERP_CUSTOMERS, by_type[topics.ISSUED])
+    row("erp_redeemed", promise, evidence, guests.ERP_REDEEMED, by_type[topics.REDEEMED])
+    row("erp_returned", promise, evidence, guests.ERP_RETURNED, by_type[topics.RETURNED])
+    row("erp_expired", promise, evidence, left, by_type[topics.EXPIRED])
+    row("erp_refused", promise, words, 1, seen["erp_again"] == "BEREITS_EINGELOEST")
+    promise, by_type = "A Voucherify client, only its address changed", events.by_type[story.guests.shop]
+    shop = seen["shop"]
+    left = guests.SHOP_PUBLISHED - guests.SHOP_REDEEMED + guests.SHOP_ROLLED_BACK
+    row("shop_campaigns", promise, evidence, 1, by_type["scrip.campaign.generated.v1"])
+    row("shop_issued", promise, evidence, guests.SHOP_PUBLISHED, by_type[topics.ISSUED])
+    row("shop_redeemed", promise, evidence, guests.SHOP_REDEEMED, by_type[topics.REDEEMED])
+    row("shop_returned", promise, evidence, guests.SHOP_ROLLED_BACK, by_type[topics.RETURNED])
+    row("shop_expired", promise, evidence, left, by_type[topics.EXPIRED])
+    evidence = "codes generated / published · its answers"
+    row("shop_codes", promise, evidence, guests.SHOP_CODES, shop["codes"])
+    row("shop_published", promise, evidence, guests.SHOP_PUBLISHED, shop["published"])
+    row("shop_refused", promise, words, 1, shop["again"] == "quantity_exceeded")

@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 MEASURED = "~ "
 WIDTH = 118
@@ -30,7 +32,7 @@ def fixed_lines(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Row:
-    """One promise kept, or not. `figure` is its name in the JSON file."""
+    """One promise kept, or not. `figure` is its name in the JSON file; equal evidence is shown in one line."""
 
     figure: str
     promise: str
@@ -157,17 +159,18 @@ class Report:
         memory = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in results.memory.items())
         self.measured(f"peak memory: {memory}")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for heading in ("promise", "evidence"):
-            table.add_column(heading, overflow="fold")
+        table.add_column("promise and evidence", overflow="fold")
         for heading in ("expected", "counted"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("")
-        said = ""
-        for row in results.rows:
-            promise = "" if row.promise == said else row.promise
-            said = row.promise
-            verdict = "right" if row.right else "[red]WRONG[/red]"
-            table.add_row(promise, row.evidence, f"{row.expected:,}", f"{row.counted:,}", verdict)
+        for promise, of_promise in groupby(results.rows, lambda row: row.promise):
+            table.add_row(Text(promise, style="bold"))
+            for evidence, of_evidence in groupby(of_promise, lambda row: row.evidence):
+                shown = list(of_evidence)
+                verdict = Text("right") if all(row.right for row in shown) else Text("WRONG", style="bold red")
+                expected = " / ".join(f"{row.expected:,}" for row in shown)
+                counted = " / ".join(f"{row.counted:,}" for row in shown)
+                table.add_row(f"  {evidence}", expected, counted, verdict)
         self._console.print()
         self._console.print(table)
         self._console.print()

@@ -83,13 +83,13 @@ def count_refusals(bootstrap: str) -> dict[tuple[str, str], int]:
     return Counter(seen.values())
 
 
-def count_by_type(bootstrap: str, topic: str) -> Counter[tuple[str, str]]:
-    """Records of a topic whose values have `type` and `id`, by type and `state` (where there is one)."""
-    seen: dict[str, tuple[str, str]] = {}
+def count_types(bootstrap: str, topic: str) -> Counter[str]:
+    """Records of a topic whose values have `type` and `id`, by type; repeats are dropped."""
+    seen: dict[str, str] = {}
 
     def take(message: Message) -> None:
         value = json.loads(message.value() or b"")
-        seen[value["id"]] = (value["type"], value.get("state") or "")
+        seen[value["id"]] = value["type"]
 
     read_all(bootstrap, topic, take)
     return Counter(seen.values())
