@@ -20,6 +20,7 @@ from contracts.commands import (
     VoidCampaign,
     VoidCoupons,
 )
+from coupon_core.answering import block_indexes
 from coupon_core.codes.generated import BLOCK_BITS, normalise
 from coupon_core.model.campaign import Campaign, Coupon
 from coupon_core.storage import Connection
@@ -87,7 +88,8 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
         number = campaign.number
         outcome = work.outcomes.get(entry.record.id)
         if outcome is not None and campaign.supply == "generated" and outcome.body is not None:
-            _want_answered(wanted, number, outcome.body)
+            for index in block_indexes(outcome.body):  # of the coupons in an answer that will be given again
+                wanted.block_indexes[number, index] = None
         match command:
             case IssueCoupons():
                 _want_new(wanted, campaign, [(row.user, row.code) for row in command.rows])
@@ -109,15 +111,6 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
                 wanted.block_indexes[number, campaign.last_number >> BLOCK_BITS] = None
                 wanted.block_indexes[number, (campaign.last_number + command.count) >> BLOCK_BITS] = None
     return wanted
-
-
-def _want_answered(wanted: _Wanted, campaign: int, body: dict[str, object]) -> None:
-    """Blocks of the coupons in an answer that will be given again."""
-    rows = body.get("rows") or body.get("codes") or [body]
-    if isinstance(rows, list):
-        for row in rows:
-            if isinstance(row, dict) and isinstance(row.get("coupon"), str):
-                wanted.block_indexes[campaign, (int(row["coupon"].rpartition(".")[2]) - 1) >> BLOCK_BITS] = None
 
 
 def _want_new(wanted: _Wanted, campaign: Campaign, rows: Sequence[tuple[str, str | None]]) -> None:

@@ -70,15 +70,3 @@ async def rows_after(connection: Connection, partition: int, lane_seq: int, limi
     """The next rows of a lane, in order."""
     rows = await connection.fetch(AFTER, partition, lane_seq, limit)
     return [JournalRow(r[0], r[1], r[2], r[3], r[4], r[5], unpacked(r[6])) for r in rows]
-
-
-OF_CAMPAIGN = """
-SELECT partition, lane_seq, kind, campaign, first_seq, at, body FROM journal
-WHERE campaign = $1 AND kind = 1 AND first_seq + count > $2 ORDER BY first_seq LIMIT $3
-"""
-
-
-async def rows_of_campaign(connection: Connection, campaign: UUID, after_seq: int, limit: int) -> list[JournalRow]:
-    """Event rows of a campaign that hold sequence numbers above `after_seq`, in order."""
-    rows = await connection.fetch(OF_CAMPAIGN, campaign, after_seq + 1, limit)
-    return [JournalRow(r[0], r[1], r[2], r[3], r[4], r[5], unpacked(r[6])) for r in rows]
