@@ -110,7 +110,11 @@ class Reader:
 
     def __init__(self, broker: dict[str, str], topic: str) -> None:
         self.consumer = Consumer(broker | {"group.id": "none", "enable.auto.commit": False})
-        partitions = self.consumer.list_topics(topic, BROKER_SECONDS).topics[topic].partitions
+        deadline = time.monotonic() + BROKER_SECONDS
+        while not (partitions := self.consumer.list_topics(topic, BROKER_SECONDS).topics[topic].partitions):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the broker knows no topic {topic}")
+            time.sleep(0.1)  # it was made a moment ago
         ends = []
         for partition in partitions:
             _, end = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), BROKER_SECONDS)
