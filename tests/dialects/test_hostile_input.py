@@ -79,7 +79,9 @@ HEADERS = st.lists(
 def requests(draw: st.DrawFn) -> RawRequest:
     path = draw(st.sampled_from(PATHS))
     for part in ("{campaign}", "{code}", "{coupon}", "{reference}", "{redemption}", "{action}", "{nummer}"):
-        path = path.replace(part, draw(st.sampled_from(["x", "%FF", "%00", "a%2Fb", "r_1", "camp_1", "%E4%B8%AD"])))
+        path = path.replace(
+            part, draw(st.sampled_from(["x", part, "%FF", "%00", "a%2Fb", "r_1", "camp_1", "%E4%B8%AD"]))
+        )
     query = draw(
         st.sampled_from(["", "?limit=1", "?limit=x", "?a=%FF", "?reason=%00", "?page=0&page=1", "?" + "a&" * 60])
     )

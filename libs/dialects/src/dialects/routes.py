@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -13,7 +14,7 @@ MAX_PARAMETERS = 50
 Operation = TypeVar("Operation")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route(Generic[Operation]):
     """A method and a path such as `/v1/campaigns/{campaign}`; `operation` is what to do."""
 
@@ -21,13 +22,17 @@ class Route(Generic[Operation]):
     path: str
     operation: Operation
 
+    @cached_property
+    def segments(self) -> tuple[str, ...]:
+        """The path in its parts."""
+        return tuple(self.path.split("/"))
+
     def match(self, segments: list[str]) -> dict[str, str] | None:
         """The values of the placeholders, or None where the path is another one."""
-        mine = self.path.split("/")
-        if len(mine) != len(segments):
+        if len(self.segments) != len(segments):
             return None
         values: dict[str, str] = {}
-        for pattern, segment in zip(mine, segments, strict=True):
+        for pattern, segment in zip(self.segments, segments, strict=True):
             if pattern.startswith("{"):
                 if not segment:
                     return None
