@@ -48,10 +48,11 @@ class Answer:
 class Client:
     """One caller of one server, usable from many threads."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         place = urlsplit(url)
         self._host, self._port = place.hostname or "127.0.0.1", place.port or 80
         self._headers = dict(headers)
+        self._timeout_seconds = timeout_seconds
         self._mine = threading.local()
 
     def get(self, path: str) -> Any:
@@ -94,7 +95,7 @@ class Client:
     def _once(self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> Answer:
         connection: http.client.HTTPConnection | None = getattr(self._mine, "connection", None)
         if connection is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_seconds)
             self._mine.connection = connection
         connection.request(method, path, content, dict(headers))
         answer = connection.getresponse()

@@ -12,16 +12,19 @@ from scrip.demo.tables import Ledger
 
 USED = "coupon_already_redeemed"
 YEAR = "The chain's year: nothing lost, nothing twice"
-TABLES, TOPIC = "tables", "coupon.events"
+TABLES, TOPIC = "tables", "topic"
+"""What was counted: rows of core's and the adapter's tables; records of coupon.events, from its beginning."""
 
 
 def collect(story: Story) -> None:
     """Read topics and tables and file the rows of the final table."""
     results, platform, year = story.results, story.platform, story.year
     moments = [midnight(day).astimezone(UTC).isoformat() for day in CHECKED_DAYS]
-    expected_records = 2 * year.coupons
+    expected = 2 * year.coupons
     with (
-        story.report.step("Counting again: the whole of coupon.events, from its beginning", expected_records) as step,
+        story.report.step(
+            "Counting again: the topic coupon.events from its beginning, and the tables", expected
+        ) as step,
         results.timed("read events back") as rate,
     ):
         events = topics.count_events(platform.bootstrap, moments, step.advance)
@@ -40,8 +43,8 @@ def collect(story: Story) -> None:
     others(story, events)
     safety = "Killed, and no trace of it"
     row = results.row
-    row("killed", safety, "times coupon-core was killed -9 amid the issuing and started again", 1, restarts(story))
-    row("gaps", safety, "numbers missing in coupon.events (1..n for each campaign)", 0, events.gaps)
+    row("killed", safety, "coupon-core killed -9 amid the issuing, started again", 1, restarts(story))
+    row("gaps", safety, f"numbers missing of each campaign's 1..n · {TOPIC}", 0, events.gaps)
     row("audit", safety, "differences found by core's audit of its tables", 0, len(audit["differences"]))
     row("dead_letters", safety, "commands that became dead letters", 0, topics.count_records(platform.bootstrap))
 
@@ -67,7 +70,7 @@ def the_year(story: Story, events: topics.EventsCounted, refusals: dict[tuple[st
     both("redeemed", "redeemed", expected.redeemed, by_type[topics.REDEEMED], coupons.get("redeemed", 0))
     used = refusals.get((chain, USED), 0)
     other = sum(count for (party, _), count in refusals.items() if party == chain) - used
-    evidence = "refused as used before / for another reason · coupon.refusals"
+    evidence = "refused: used before / otherwise · coupon.refusals"
     story.results.row("refused", YEAR, evidence, expected.refused, used)
     story.results.row("refused_otherwise", YEAR, evidence, 0, other)
     both("expired", "expired", expected.expired, by_type[topics.EXPIRED], coupons.get("expired", 0))
@@ -81,7 +84,8 @@ def still_held(by_type: Counter[str]) -> int:
 
 def mid_year(story: Story, events: topics.EventsCounted) -> None:
     """The same at the beginning of five days: by the data, the tables then, the topic now."""
-    promise, row = "The year as it was at five moments", story.results.row
+    row = story.results.row
+    promise = "The year when five of its days began: issued / redeemed / expired / held"
     for number, day in enumerate(CHECKED_DAYS):
         expected, ledger = story.year.figures(day), story.mid_year[day]
         by_type = events.by_moment[story.chain.id][number]
@@ -95,7 +99,7 @@ def mid_year(story: Story, events: topics.EventsCounted) -> None:
         for place, counted in ((TOPIC, from_topic), (TABLES, ledger)):
             for what in ("issued", "redeemed", "expired", "held"):
                 name = f"{what}_on_{day}" + ("" if place == TOPIC else "_in_tables")
-                evidence = f"{day}: issued / redeemed / expired / held · {place}"
+                evidence = f"{day} · {place}"
                 row(name, promise, evidence, getattr(expected, what), getattr(counted, what))
 
 
@@ -105,7 +109,10 @@ def promises(story: Story, events: topics.EventsCounted) -> None:
     row, bootstrap = results.row, story.platform.bootstrap
     internal = events.by_type["platform"]
     told = topics.count_types(bootstrap, topics.MERCHANT_EVENTS)
-    promise, evidence = "Access: identified, and matched to their own API", "callers · their answers / merchant.events"
+    promise, evidence = (
+        "Access: identified, and matched to their own API",
+        "callers matched · their answers / merchant.events",
+    )
     row("matched", promise, evidence, 3, story.guests.matched)
     row("matched_in_topic", promise, evidence, 3, told["scrip.merchant.access_matched.v1"])
     promise, evidence = "Merchant interface and timed task", "ticks · schedule.events / fetches · merchant.events"
@@ -126,14 +133,14 @@ def promises(story: Story, events: topics.EventsCounted) -> None:
     row("receipts", promise, evidence, everybody, confirmed)
     row("deliveries", promise, evidence, everybody, every)
     faults, at_merchant = seen["faults"], seen["merchant"]["deliveries"]
-    evidence = "coupons given / given twice · the merchant's own server"
+    evidence = "given / given twice · the merchant's own server"
     row("applied", promise, evidence, everybody, at_merchant["applied"])
     row("doubled", promise, evidence, 0, at_merchant["doubled"])
-    evidence = "planted faults that struck: 500 / time-out after it was applied"
+    evidence = "planted faults that struck: 500 / time-out afterwards"
     row("planted_500", promise, evidence, 1, faults["500"]["fired"])
     row("planted_time_out", promise, evidence, 1, faults["timeout_after_apply"]["fired"])
     not_found = sum(code in ("UNBEKANNT", "AKTION_UNBEKANNT", "resource_not_found") for code in seen["foreign"])
-    row("unknown_elsewhere", promise, "other merchants who were told that a pushed coupon is unknown", 2, not_found)
+    row("unknown_elsewhere", promise, "other merchants to whom a pushed coupon is unknown", 2, not_found)
 
 
 def others(story: Story, events: topics.EventsCounted) -> None:

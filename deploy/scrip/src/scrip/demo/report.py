@@ -159,7 +159,7 @@ class Report:
         memory = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in results.memory.items())
         self.measured(f"peak memory: {memory}")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("promise and evidence", overflow="fold")
+        table.add_column("promise, and its evidence", no_wrap=True)
         for heading in ("expected", "counted"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("")
@@ -168,8 +168,8 @@ class Report:
             for evidence, of_evidence in groupby(of_promise, lambda row: row.evidence):
                 shown = list(of_evidence)
                 verdict = Text("right") if all(row.right for row in shown) else Text("WRONG", style="bold red")
-                expected = " / ".join(f"{row.expected:,}" for row in shown)
-                counted = " / ".join(f"{row.counted:,}" for row in shown)
+                expected = "/".join(f"{row.expected:,}" for row in shown)
+                counted = "/".join(f"{row.counted:,}" for row in shown)
                 table.add_row(f"  {evidence}", expected, counted, verdict)
         self._console.print()
         self._console.print(table)

@@ -8,6 +8,9 @@ from typing import Any
 from scrip.demo.calling import Client
 from scrip.platform import Platform
 
+AUDIT_SECONDS = 600.0
+"""Core's audit reads every coupon."""
+
 
 class Staff:
     """A member of staff with the role admin."""
@@ -15,7 +18,7 @@ class Staff:
     def __init__(self, platform: Platform) -> None:
         token = platform.home.secret("service-token")
         self.client = Client(platform.url("gateway"), {"authorization": f"Bearer {platform.admin_token}"})
-        self.core = Client(platform.url("coupon_core"), {"authorization": f"Bearer {token}"})
+        self.core = Client(platform.url("coupon_core"), {"authorization": f"Bearer {token}"}, AUDIT_SECONDS)
         self.adapter = Client(platform.url("merchant_adapter"), {"authorization": f"Bearer {token}"})
         self.scheduler = Client(platform.url("scheduler"), {"authorization": f"Bearer {token}"})
         self.now: datetime | None = None

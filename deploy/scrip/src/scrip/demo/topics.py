@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ def count_events(
     """Read the whole of coupon.events. `moments` are instants as the events write them, in order."""
     found = EventsCounted()
     last = found.last
+    marks = [moment[:19] for moment in moments]
     spans: dict[str, list[Counter[str]]] = defaultdict(lambda: [Counter() for _ in (*moments, None)])
 
     def take(message: Message) -> None:
@@ -59,7 +61,7 @@ def count_events(
         owner, kind, time = event["owner"], event["type"], event["time"]
         found.by_type[owner][kind] += 1
         # The text of an instant in UTC sorts like the instant, to the second; nothing of the story happens in between.
-        spans[owner][sum(time[:19] > moment[:19] for moment in moments)][kind] += 1
+        spans[owner][bisect_left(marks, time[:19])][kind] += 1
 
     read_all(bootstrap, EVENTS, take, told)
     for owner, counted in spans.items():
