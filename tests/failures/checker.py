@@ -30,6 +30,8 @@ MOST_TOLD = 20
 STATES = {1: "held", 2: "reserved", 3: "redeemed", 4: "burned", 5: "voided", 6: "expired"}
 EVENTS, REFUSALS, COMMANDS, DEAD_LETTERS = 1, 2, 3, 4
 RUNNING, DONE, REFUSED, DEAD = 0, 1, 2, 3
+WHOLE = -1
+"""The row of a refusal that is of the whole command."""
 STATUS = {DONE: "done", REFUSED: "refused", DEAD: "dead"}
 
 BY_THE_WAY = {"CouponExpired", "CouponReleased", "CampaignExhausted", "CampaignReplenished"}
@@ -345,15 +347,15 @@ def refusals(found: Findings) -> Told:
             yield f"{record.place} holds no refusal"
             continue
         command, _, row = value["id"].partition("/")
-        told[command, int(row or 0)] = value["data"]["code"]
+        told[command, int(row) if row else WHOLE] = value["data"]["code"]
     for command, row in kept.keys() | told.keys():
         if kept.get((command, row)) != told.get((command, row)):
             yield f"{command}/{row}: kept {kept.get((command, row))}, told {told.get((command, row))}"
     for command_id, outcome in found.outcomes.items():
         if outcome["status"] == REFUSED:
             code = (as_json(outcome["body"]) or {}).get("code")
-            if kept.get((command_id, 0)) != code:
-                yield f"{command_id} was refused as {code}, kept as {kept.get((command_id, 0))}"
+            if kept.get((command_id, WHOLE)) != code:
+                yield f"{command_id} was refused as {code}, kept as {kept.get((command_id, WHOLE))}"
 
 
 def dead_letters(found: Findings) -> Told:
