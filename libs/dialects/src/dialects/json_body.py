@@ -31,7 +31,7 @@ def read_json(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _unreadable(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_float=_decimal, parse_constant=_no_constant)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise _unreadable(f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
     except RecursionError:
@@ -107,6 +107,9 @@ def _decimal(text: str) -> Decimal:
 
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=_decimal, parse_constant=_no_constant)
 
 
 def _depth(value: Any) -> int:

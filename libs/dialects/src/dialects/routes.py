@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -22,52 +21,57 @@ class Route(Generic[Operation]):
     path: str
     operation: Operation
 
-    @cached_property
-    def segments(self) -> tuple[str, ...]:
-        """The path in its parts."""
-        return tuple(self.path.split("/"))
 
-    def match(self, segments: list[str]) -> dict[str, str] | None:
-        """The values of the placeholders, or None where the path is another one."""
-        if len(self.segments) != len(segments):
-            return None
-        values: dict[str, str] = {}
-        for pattern, segment in zip(self.segments, segments, strict=True):
-            if pattern.startswith("{"):
-                if not segment:
-                    return None
-                values[pattern[1:-1]] = segment
-            elif pattern != segment:
-                return None
-        return values
+class RouteTable(Generic[Operation]):
+    """Routes, indexed once by their length and last part. Those that end in a word come before placeholders."""
 
+    def __init__(self, routes: Iterable[Route[Operation]]) -> None:
+        self._index: dict[tuple[int, str | None], list[tuple[list[str], Route[Operation]]]] = {}
+        for route in routes:
+            segments = route.path.split("/")
+            last = None if segments[-1].startswith("{") else segments[-1]
+            self._index.setdefault((len(segments), last), []).append((segments, route))
 
-def find_route(routes: Iterable[Route[Operation]], request: RawRequest) -> tuple[Operation, dict[str, str]]:
-    """The operation the request names and the values in its path, unescaped.
+    def find(self, request: RawRequest) -> tuple[Operation, dict[str, str]]:
+        """The operation the request names and the values in its path, unescaped.
 
-    Raises:
-        RequestRefused: no such path (404), another method than this path has (405), or a path that is not UTF-8.
-    """
-    segments = [_unescaped(segment) for segment in request.path.split("/")]
-    methods: list[str] = []
-    for route in routes:
-        values = route.match(segments)
-        if values is not None:
-            if route.method == request.method:
-                return route.operation, values
-            methods.append(route.method)
-    if methods:
-        allowed = ", ".join(dict.fromkeys(methods))
-        raise RequestRefused(
-            Problem(
-                "method_not_allowed",
-                405,
-                "Method not allowed",
-                f"This path takes {allowed}.",
-                facts={"allow": allowed},
+        Raises:
+            RequestRefused: no such path (404), another method than this path has (405), or a path that is not UTF-8.
+        """
+        segments = [_unescaped(segment) for segment in request.path.split("/")]
+        methods: list[str] = []
+        for last in (segments[-1], None):
+            for pattern, route in self._index.get((len(segments), last), ()):
+                values = _match(pattern, segments)
+                if values is not None:
+                    if route.method == request.method:
+                        return route.operation, values
+                    methods.append(route.method)
+        if methods:
+            allowed = ", ".join(dict.fromkeys(methods))
+            raise RequestRefused(
+                Problem(
+                    "method_not_allowed",
+                    405,
+                    "Method not allowed",
+                    f"This path takes {allowed}.",
+                    facts={"allow": allowed},
+                )
             )
-        )
-    raise RequestRefused(Problem("not_found", 404, "Not found", "This API has nothing at this path."))
+        raise RequestRefused(Problem("not_found", 404, "Not found", "This API has nothing at this path."))
+
+
+def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
+    """The values of the placeholders, or None where the path is another one."""
+    values: dict[str, str] = {}
+    for mine, segment in zip(pattern, segments, strict=True):
+        if mine.startswith("{"):
+            if not segment:
+                return None
+            values[mine[1:-1]] = segment
+        elif mine != segment:
+            return None
+    return values
 
 
 def query_of(request: RawRequest, known: Iterable[str] | None) -> dict[str, str]:
@@ -76,6 +80,8 @@ def query_of(request: RawRequest, known: Iterable[str] | None) -> dict[str, str]
     Raises:
         RequestRefused: a parameter stands there twice, is none of `known` (None: any), or cannot be read.
     """
+    if not request.query:
+        return {}
     try:
         pairs = parse_qsl(
             request.query,
@@ -119,6 +125,8 @@ def whole_number(query: dict[str, str], name: str, default: int, least: int, mos
 
 
 def _unescaped(segment: str) -> str:
+    if "%" not in segment and segment.isascii() and "\0" not in segment:
+        return segment
     try:
         text = unquote(segment.encode("latin-1").decode("utf-8"), errors="strict")
     except (UnicodeDecodeError, UnicodeEncodeError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import jmespath
@@ -13,6 +13,7 @@ from contracts.fields import Contract, Currency
 from dialects.documents import DOCUMENTS, QUESTIONS, OperationName
 from dialects.json_body import refused_fields
 from dialects.protocol import FieldProblem, RequestRefused
+from dialects.routes import Route, RouteTable
 
 RESERVED = (
     "/merchant/",
@@ -203,6 +204,14 @@ class Declaration(Contract):
     zone: Zone | None = None
     operations: Annotated[dict[OperationName, Operation], Field(min_length=1)]
     errors: Errors = Errors()
+
+    @cached_property
+    def table(self) -> RouteTable[tuple[OperationName, ...]]:
+        """One route for each method and path; several operations may share it."""
+        shared: dict[tuple[str, str], list[OperationName]] = {}
+        for name, operation in self.operations.items():
+            shared.setdefault((operation.method, operation.path), []).append(name)
+        return RouteTable(Route(method, path, tuple(names)) for (method, path), names in shared.items())
 
     @model_validator(mode="after")
     def _fields_exist(self) -> Self:

@@ -19,7 +19,7 @@ from dialects.documents import DOCUMENTS, Named, OperationName
 from dialects.json_body import read_json, refused_fields
 from dialects.keys import read_key
 from dialects.protocol import FieldProblem, Problem, Profile, RawRequest, RequestRefused, invalid, not_offered
-from dialects.routes import Route, find_route, query_of
+from dialects.routes import query_of
 
 NUMBER: TypeAdapter[str] = TypeAdapter(RequestNumber)
 
@@ -37,7 +37,7 @@ def parse(request: RawRequest, profile: Profile) -> Call:
                 f"In this API the key stands in the header {place.header}.",
             )
         )
-    operations, parameters = find_route(routes(declaration), request)
+    operations, parameters = declaration.table.find(request)
     source = source_of(request, parameters)
     for name in operations:
         operation = declaration.operations[name]
@@ -55,14 +55,6 @@ def declaration_of(profile: Profile) -> Declaration:
             Problem("no_declaration", 409, "No declaration", "No API is declared for this merchant yet; ask our staff.")
         )
     return profile.declaration
-
-
-def routes(declaration: Declaration) -> tuple[Route[tuple[OperationName, ...]], ...]:
-    """One route for each method and path; several operations may share it."""
-    shared: dict[tuple[str, str], list[OperationName]] = {}
-    for name, operation in declaration.operations.items():
-        shared.setdefault((operation.method, operation.path), []).append(name)
-    return tuple(Route(method, path, tuple(names)) for (method, path), names in shared.items())
 
 
 def source_of(request: RawRequest, parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -43,12 +43,14 @@ class Trial:
 
 
 def try_profile(document: Any, sample: Any, operation: OperationName | None = None) -> list[Trial]:
-    """Translate a sample with a profile document.
+    """Translate a sample with a declaration, or with a whole profile that has one.
 
     `sample` is a request body, or a whole request `{"method", "path", "query", "headers", "body"}`. With a whole
     request the profile finds the operation as the gateway would; with a body each operation of the profile is tried
     (or only `operation`), those that succeed first. Raises DeclarationInvalid when the profile itself is wrong.
     """
+    if isinstance(document, dict) and "declaration" in document:
+        document = document["declaration"]
     declaration = read_declaration(document)
     profile = Profile(
         TRIAL_MERCHANT,

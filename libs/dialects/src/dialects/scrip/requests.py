@@ -28,7 +28,7 @@ from dialects.documents import DOCUMENTS, QUESTIONS, Named, OperationName
 from dialects.json_body import read_model
 from dialects.protocol import FieldProblem, Profile, RawRequest, invalid, not_offered
 from dialects.references import read_reference
-from dialects.routes import Route, find_route, query_of, whole_number
+from dialects.routes import Route, RouteTable, query_of, whole_number
 from dialects.scrip.code_lists import read_codes
 from dialects.scrip.credentials import KEY_HEADER
 
@@ -45,7 +45,7 @@ Operation = Callable[[RawRequest, Parameters, Profile], Call]
 
 def parse(request: RawRequest, profile: Profile) -> Call:
     """What the request asks for. Raises RequestRefused."""
-    operation, parameters = find_route(ROUTES, request)
+    operation, parameters = TABLE.find(request)
     return operation(request, parameters, profile)
 
 
@@ -208,6 +208,7 @@ ROUTES: tuple[Route[Operation], ...] = tuple(
         ("GET", "/commands/{reference}/results", get_results),
     )
 )
+TABLE = RouteTable(ROUTES)
 
 
 def _asks_not_to_wait(request: RawRequest) -> bool:

@@ -38,7 +38,7 @@ from dialects.documents import MAX_ROWS
 from dialects.json_body import read_json, refused_fields
 from dialects.protocol import FieldProblem, Profile, RawRequest, invalid, not_offered
 from dialects.references import read_reference
-from dialects.routes import Route, find_route, query_of, whole_number
+from dialects.routes import Route, RouteTable, query_of, whole_number
 from dialects.scrip.code_lists import codes_of_csv
 from dialects.voucherify.campaigns import create, unlimited, without_nulls
 from dialects.voucherify.names import campaign_name, read_customer, read_redemption
@@ -176,7 +176,7 @@ IMPORT: TypeAdapter[list[ImportedVoucher]] = TypeAdapter(
 
 def parse(request: RawRequest, profile: Profile) -> Call:
     """What the request asks for. Raises RequestRefused."""
-    operation, parameters = find_route(ROUTES, request)
+    operation, parameters = TABLE.find(request)
     return operation(request, parameters, profile)
 
 
@@ -407,6 +407,7 @@ ROUTES: tuple[Route[Operation], ...] = tuple(
         ("POST", "/validation-rules", refuse("Validation rules are not offered yet.")),
     )
 )
+TABLE = RouteTable(ROUTES)
 
 
 def _upload(parameters: Parameters, codes: tuple[str, ...]) -> Call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import structlog
 from prometheus_client import Histogram
@@ -12,8 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contracts.merchants import DialectName
-from dialects.calls import Call, Ordered
-from dialects.protocol import Credential, Problem, Profile, RawAnswer, RawRequest
+from dialects.calls import Call
+from dialects.protocol import Problem, Profile, RawAnswer, RawRequest
 from dialects.registry import DIALECTS, locate, spoken
 from gateway import problems
 from gateway.external_apis.carrying_out import carry_out
@@ -36,14 +37,20 @@ _seconds = Histogram(
 class _Talk:
     """What is known of a request so far: enough to phrase a problem in the dialect it speaks."""
 
-    def __init__(self) -> None:
-        self.dialect: DialectName = "scrip"
+    def __init__(self, head: RawRequest) -> None:
+        self.head = head
+        """The request without its body."""
+        self.credential = locate(head)
+        self.dialect: DialectName = spoken(head, self.credential)
         self.call: Call | None = None
         self.profile: Profile | None = None
+        self.headers: list[tuple[str, str]] = []
 
-    def hears(self, request: RawRequest, credential: Credential | None, profile: Profile | None = None) -> None:
-        """Set the dialect by what the request shows."""
-        self.dialect = spoken(request, credential, profile)
+    def matched(self, identity: Identity) -> None:
+        """Take the profile of who it turned out to be, and with it tell the dialect spoken."""
+        self.dialect = spoken(self.head, self.credential, identity.profile)
+        if self.dialect == identity.dialect:
+            self.profile = identity.profile
 
 
 def merchants_app(parts: Parts) -> ASGIApp:
@@ -60,51 +67,47 @@ def merchants_app(parts: Parts) -> ASGIApp:
 
 async def _answer(parts: Parts, request: Request) -> Response:
     started = time.perf_counter()
-    talk = _Talk()
-    talk.hears(raw_request(request, b""), locate(raw_request(request, b"")))
-    headers: list[tuple[str, str]] = []
+    talk = _Talk(raw_request(request, b""))
     try:
         async with room_for(request):
-            answer = await _carried_out(parts, request, talk, headers)
+            answer = await _carried_out(parts, request, talk)
     except Exception as error:
         answer = DIALECTS[talk.dialect].error(_problem_of(error, talk), talk.call, talk.profile)
     call = type(talk.call).__name__ if talk.call is not None else "none"
     _seconds.labels(talk.dialect, call, f"{answer.status // 100}xx").observe(time.perf_counter() - started)
-    return _response(answer, headers)
+    return _response(answer, talk.headers)
 
 
-async def _carried_out(parts: Parts, request: Request, talk: _Talk, headers: list[tuple[str, str]]) -> RawAnswer:
-    raw = raw_request(request, await read_body(request, body_limit(request.headers.get("content-type", ""))))
-    identity = await parts.front_door.identify(raw)
-    talk.hears(raw, locate(raw), identity.profile)
-    if talk.dialect == identity.dialect:
-        talk.profile = identity.profile
+async def _carried_out(parts: Parts, request: Request, talk: _Talk) -> RawAnswer:
+    body = await read_body(request, body_limit(request.headers.get("content-type", "")))
+    raw = replace(talk.head, body=body)
+    identity = await parts.front_door.identify(raw, talk.credential)
+    talk.matched(identity)
     left = parts.front_door.admit(identity)
-    headers += [
+    talk.headers += [
         ("RateLimit-Limit", str(identity.requests_per_second)),
         ("RateLimit-Remaining", str(left)),
         ("RateLimit-Reset", "1"),
     ]
-    if talk.dialect != identity.dialect:
+    if talk.profile is None:
         raise _NotTheirs(identity)
     dialect = DIALECTS[identity.dialect]
-    if len(raw.body) > PARSED_BESIDE_BYTES:
+    if len(body) > PARSED_BESIDE_BYTES:
         talk.call = await asyncio.to_thread(dialect.parse, raw, identity.profile)
     else:
         talk.call = dialect.parse(raw, identity.profile)
     outcome = await carry_out(parts, identity, talk.call)
     answer = dialect.answer(talk.call, outcome, identity.profile)
-    if isinstance(talk.call, Ordered):
+    # What was simply done is counted, and stands in the events: an info line for each would cost more than the rest.
+    if outcome.pending:
         logger.info(
-            "A merchant's request was carried out.",
-            action="external_request_done",
+            "The outcome of a merchant's request is not known yet.",
+            action="external_request_pending",
             merchant=str(identity.merchant),
             terminal=identity.terminal_label,
             dialect=identity.dialect,
             call=type(talk.call).__name__,
             status=answer.status,
-            replayed=outcome.replayed,
-            pending=outcome.pending,
         )
     return answer
 
