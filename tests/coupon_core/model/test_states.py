@@ -447,6 +447,15 @@ class TestCampaigns:
         assert lane.kinds(campaign).count("campaign.unpublished") == 1
         assert lane.done(REDEEM, campaign=campaign)
 
+    def test_what_was_unpublished_an_app_cannot_claim_and_its_owner_can(self) -> None:
+        lane = MemoryLane()
+        campaign = active(lane)
+        lane.done(ClaimCoupon(user="a"), campaign=campaign, actor="app:wallet")
+        lane.done(UnpublishCampaign(), campaign=campaign)
+        late = lane.refused(ClaimCoupon(user="b"), campaign=campaign, actor="app:wallet")
+        assert late == "campaign_not_found"
+        assert lane.done(ClaimCoupon(user="b"), campaign=campaign)
+
 
 class TestSuspension:
     def test_a_suspended_merchants_stopped_campaign_is_voided_all_the_same(self) -> None:

@@ -138,6 +138,8 @@ def claim(call: Call) -> dict[str, Any]:
     """A user takes one; a priced offer needs the order and the price paid."""
     command: ClaimCoupon = call.command
     campaign = _issuable(call)
+    if not campaign.listed and call.record.actor.startswith("app:"):
+        raise Refused(CampaignNotFound())  # apps claim from the catalogue only; the gateway's look may be outdated
     terms = campaign.terms
     if terms.price > 0 and (command.order is None or command.paid is None or command.paid < terms.price):
         raise Refused(PriceNotPaid(price=terms.price, currency=terms.currency))
