@@ -85,7 +85,7 @@ def still_held(by_type: Counter[str]) -> int:
 def mid_year(story: Story, events: topics.EventsCounted) -> None:
     """The same at the beginning of five days: by the data, the tables then, the topic now."""
     row = story.results.row
-    promise = "The year when five of its days began: issued / redeemed / expired / held"
+    promise = "As five days began: issued / redeemed / expired / held"
     for number, day in enumerate(CHECKED_DAYS):
         expected, ledger = story.year.figures(day), story.mid_year[day]
         by_type = events.by_moment[story.chain.id][number]

@@ -162,7 +162,7 @@ class Report:
         table.add_column("promise, and its evidence", no_wrap=True)
         for heading in ("expected", "counted"):
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("")
+        table.add_column("", no_wrap=True)
         for promise, of_promise in groupby(results.rows, lambda row: row.promise):
             table.add_row(Text(promise, style="bold"))
             for evidence, of_evidence in groupby(of_promise, lambda row: row.evidence):

@@ -53,8 +53,7 @@ async def on_coupon_event(connection: Connection, event: EventRecord, time: date
     """Of a pushed campaign: a coupon issued is to be delivered, one voided to be recalled."""
     campaign = UUID(event.stream.partition("/")[0])
     if event.type == "scrip.coupon.issued.v1":
-        for push, merchant in await deliveries.pushes_of(connection, campaign):
-            await jobs.want(connection, "push", push, merchant)
+        await jobs.want_pushes(connection, campaign)
     elif event.type == "scrip.coupon.voided.v1":
         await _recall(connection, campaign, event.data.coupon, event.data.reason, None)
 

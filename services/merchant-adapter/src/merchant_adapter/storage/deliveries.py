@@ -49,14 +49,6 @@ async def find_push(connection: Connection, push: UUID) -> Push | None:
     return None if row is None else Push(**dict(row))
 
 
-OF_CAMPAIGN = "SELECT id, merchant FROM push WHERE campaign = $1"
-
-
-async def pushes_of(connection: Connection, campaign: UUID) -> list[tuple[UUID, UUID]]:
-    """(push, merchant) of a campaign."""
-    return [(row["id"], row["merchant"]) for row in await connection.fetch(OF_CAMPAIGN, campaign)]
-
-
 PUSHED = (
     "SELECT DISTINCT p.campaign FROM unnest($1::text[]) AS k(campaign) JOIN push p ON p.campaign::text = k.campaign"
 )

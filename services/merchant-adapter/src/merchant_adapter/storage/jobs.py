@@ -41,6 +41,21 @@ async def want(connection: Connection, kind: str, subject: UUID, merchant: UUID,
     await connection.execute(WAKE)
 
 
+WANT_PUSHES = """
+INSERT INTO job (kind, subject, merchant) SELECT 'push', id, merchant FROM push WHERE campaign = $1
+ON CONFLICT (kind, subject) DO UPDATE SET wanted = job.wanted + 1,
+    due_at = CASE WHEN job.failures = 0 THEN least(job.due_at, now()) ELSE job.due_at END
+"""
+
+
+async def want_pushes(connection: Connection, campaign: UUID) -> None:
+    """A coupon of this campaign was issued: wherever it is pushed there is more to list.
+
+    One statement, because it runs once for each coupon of a pushed campaign.
+    """
+    await connection.execute(WANT_PUSHES, campaign)
+
+
 TAKE_LOCK = "SELECT pg_advisory_xact_lock(7301)"
 TAKE = """
 UPDATE job SET fence = fence + 1, held_until = now() + make_interval(secs => $1)
