@@ -351,6 +351,11 @@ class TestTrying:
         assert trial.command is not None
         assert trial.command["data"]["amount"] == 4_250
 
+    def test_a_whole_profile_is_as_good_as_its_declaration(self) -> None:
+        profile = {"dialect": "declared", "currency": "EUR", "declaration": example("profile.json")}
+        (trial,) = try_profile(profile, example("redeem.json"), "redeem")
+        assert trial.command is not None
+
     def test_why_there_is_no_command_is_explained(self) -> None:
         body = example("publish.json") | {"rabatt": {"art": "GESCHENK"}}
         (trial,) = try_profile(example("profile.json"), body, "publish")
