@@ -44,6 +44,8 @@ SUPPLIES = ("generated", "shared", "uploaded", "given")
 AGAIN = 0.15
 """How often a command that was answered is sent again at once."""
 USERS = 40
+LONGEST_THOUGHT_SECONDS = 0.1
+"""Between two commands of a user; without it the load, and not the fault, would be what is tested."""
 CHOICES = {
     "claim": 30,
     "issue": 8,
@@ -125,6 +127,7 @@ class Load:
             (name,) = self.random.choices(names, weights)
             await getattr(self, f"_{name}")()
             self.asked[name] += 1
+            await asyncio.sleep(self.random.uniform(0, LONGEST_THOUGHT_SECONDS))
 
     async def _ask(self, campaign: Campaign, command: Any, party: str | None = None) -> dict[str, Any]:
         """The result of a done command; nothing for a refused one. Now and then it is sent again."""
