@@ -5,10 +5,10 @@ from __future__ import annotations
 import email.parser
 import email.policy
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from contracts.commands import (
     CouponReference,
@@ -19,7 +19,7 @@ from contracts.commands import (
     ReturnCoupon,
     VoidCoupons,
 )
-from contracts.fields import CodeText, Minor, OrderId, Reason, UserId
+from contracts.fields import CodeText, Reason
 from dialects.calls import (
     Call,
     CampaignName,
@@ -40,8 +40,9 @@ from dialects.protocol import FieldProblem, Profile, RawRequest, invalid, not_of
 from dialects.references import read_reference
 from dialects.routes import Route, RouteTable, query_of, whole_number
 from dialects.scrip.code_lists import codes_of_csv
+from dialects.voucherify.bodies import IMPORT, CustomerBody, PublicationBody, RedemptionBody, SingleBody, read_body
 from dialects.voucherify.campaigns import create, unlimited, without_nulls
-from dialects.voucherify.names import campaign_name, read_customer, read_redemption
+from dialects.voucherify.names import campaign_name, read_redemption
 
 MAX_PAGE = 100
 REASON = "disabled through the Voucherify API"
@@ -50,128 +51,6 @@ CODES: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[CodeText, ...])
 
 Parameters = dict[str, str]
 Operation = Callable[[RawRequest, Parameters, Profile], Call]
-Wanted = TypeVar("Wanted", bound="Body")
-
-
-class Body(BaseModel):
-    """Base of what is read from bodies. What has no effect on the outcome is let pass; see README.md."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class CustomerBody(Body):
-    """Who: the merchant's own id, or the id an earlier answer named."""
-
-    source_id: UserId | None = None
-    id: str | None = None
-
-    def user(self) -> str | None:
-        """The user's id; None where none is said. Raises RequestRefused for an id that is not ours."""
-        if self.source_id is not None:
-            return self.source_id
-        if self.id is None:
-            return None
-        found = read_customer(self.id)
-        if found is None:
-            raise invalid(
-                "The customer's id is none that this API has named; send source_id.",
-                FieldProblem("/customer/id", "is none that this API has named"),
-                code="invalid_customer",
-                status=400,
-            )
-        return found
-
-
-class ItemBody(Body):
-    """One line of an order."""
-
-    quantity: Annotated[int, Field(ge=0, le=10**6)] = 1
-    price: Minor | None = None
-    amount: Minor | None = None
-
-
-class OrderBody(Body):
-    """An order: its number and its amount, or the amounts of its lines."""
-
-    id: OrderId | None = None
-    source_id: OrderId | None = None
-    amount: Minor | None = None
-    items: Annotated[list[ItemBody], Field(max_length=500)] = Field(default_factory=list)
-
-    def number(self) -> str | None:
-        """The merchant's number of the order."""
-        return self.source_id or self.id
-
-    def total(self) -> int | None:
-        """The order's amount; the sum of its lines where it is not said. None where nothing says it."""
-        if self.amount is not None:
-            return self.amount
-        sums = [
-            item.amount if item.amount is not None else None if item.price is None else item.price * item.quantity
-            for item in self.items
-        ]
-        known = [one for one in sums if one is not None]
-        return sum(known) if known and len(known) == len(sums) else None
-
-
-class RedeemableBody(Body):
-    """What is to be used: vouchers only."""
-
-    object: Literal["voucher"]
-    id: CodeText
-
-
-class RedemptionBody(Body):
-    """Body of validations and redemptions."""
-
-    redeemables: Annotated[list[RedeemableBody], Field(min_length=1, max_length=1)]
-    order: OrderBody = OrderBody()
-    customer: CustomerBody = CustomerBody()
-    tracking_id: str | None = None
-    session: None = None
-
-
-class SingleBody(Body):
-    """Body of the calls for one voucher whose code stands in the path."""
-
-    order: OrderBody = OrderBody()
-    customer: CustomerBody = CustomerBody()
-    tracking_id: str | None = None
-
-
-class PublicationCampaign(Body):
-    """From which campaign."""
-
-    name: Annotated[str, Field(min_length=1, max_length=255)]
-    count: Literal[1] = 1
-
-
-class PublicationBody(Body):
-    """Body of POST /v1/publications."""
-
-    campaign: PublicationCampaign
-    customer: CustomerBody
-    source_id: str | None = None
-    metadata: dict[str, Any] | None = None
-
-
-class ImportedRedemption(Body):
-    """How often an imported code may be used: once."""
-
-    quantity: Literal[1] = 1
-
-
-class ImportedVoucher(Body):
-    """One code to import into a campaign."""
-
-    code: CodeText
-    redemption: ImportedRedemption = ImportedRedemption()
-    active: Literal[True] = True
-
-
-IMPORT: TypeAdapter[list[ImportedVoucher]] = TypeAdapter(
-    Annotated[list[ImportedVoucher], Field(min_length=1, max_length=MAX_ROWS)]
-)
 
 
 def parse(request: RawRequest, profile: Profile) -> Call:
@@ -248,7 +127,7 @@ def publish(request: RawRequest, parameters: Parameters, profile: Profile) -> Ca
             "Publishing a voucher of one's choice is not offered: name the campaign, and its next code is given out.",
             status=400,
         )
-    body = _body(document, PublicationBody)
+    body = read_body(document, PublicationBody)
     user = _needed(body.customer)
     return IssueToUsers(
         request=None,
@@ -260,7 +139,7 @@ def publish(request: RawRequest, parameters: Parameters, profile: Profile) -> Ca
 
 
 def validate(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
-    body = _body(read_json(request.body), RedemptionBody)
+    body = read_body(read_json(request.body), RedemptionBody)
     return ValidateCoupon(
         campaign=None,
         code=body.redeemables[0].id,
@@ -272,7 +151,7 @@ def validate(request: RawRequest, parameters: Parameters, profile: Profile) -> C
 
 
 def validate_voucher(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
-    body = _body(_optional(request), SingleBody)
+    body = read_body(_optional(request), SingleBody)
     return ValidateCoupon(
         campaign=None,
         code=_code(parameters),
@@ -284,12 +163,12 @@ def validate_voucher(request: RawRequest, parameters: Parameters, profile: Profi
 
 
 def redeem(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
-    body = _body(read_json(request.body), RedemptionBody)
+    body = read_body(read_json(request.body), RedemptionBody)
     return _redeem(body.redeemables[0].id, body, "stackable")
 
 
 def redeem_voucher(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
-    return _redeem(_code(parameters), _body(_optional(request), SingleBody), "single")
+    return _redeem(_code(parameters), read_body(_optional(request), SingleBody), "single")
 
 
 def roll_back(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
@@ -456,14 +335,6 @@ def _order(body: RedemptionBody | SingleBody) -> dict[str, Any]:
         "user": body.customer.user(),
         "tracking_id": body.tracking_id,
     }
-
-
-def _body(document: Any, kind: type[Wanted]) -> Wanted:
-    cleaned = without_nulls(document)
-    try:
-        return kind.model_validate(cleaned)
-    except ValidationError as error:
-        raise refused_fields(error, cleaned) from None
 
 
 def _optional(request: RawRequest) -> Any:
