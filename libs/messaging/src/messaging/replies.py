@@ -37,11 +37,11 @@ class ExpectedReply:
         self._future = future
 
     async def within(self, timeout_seconds: float) -> Reply | None:
-        """The reply, or None when none came in time: ask core then."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_seconds):
-                return await asyncio.shield(self._future)
-        return None
+        """The reply, or None when none came in time: ask core then. May be asked again for a longer wait."""
+        # Unlike a time-out around the future, `wait` leaves it alive, and costs half of shielding it.
+        if not self._future.done():
+            await asyncio.wait((self._future,), timeout=timeout_seconds)
+        return self._future.result() if self._future.done() else None
 
 
 class ReplyReader:

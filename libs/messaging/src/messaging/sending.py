@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import structlog
@@ -135,10 +136,23 @@ class Sender:
         Raises NotAcknowledged, RecordTooLarge.
         """
         record = OutgoingRecord(topic, key, value, partition, headers)
-        (offset,) = await self.send_all([record], deadline_seconds=deadline_seconds)
-        if offset is None:
-            raise NotAcknowledged(f"No acknowledgement for a record of {topic} within {deadline_seconds:g} s.")
-        return offset
+        refuse_too_large(record)
+        # Its own path and not `send_all` of one: that costs 66 µs where this costs 20, once per request.
+        producer = self._producer
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                producer = producer or await self._live_producer()
+                acknowledged = await (await producer.send(**self._arguments(record)))
+        except (TimeoutError, KafkaError) as error:
+            self._give_up([record], [None], error, producer)
+            raise NotAcknowledged(
+                f"No acknowledgement for a record of {topic} within {deadline_seconds:g} s."
+            ) from error
+        _seconds.observe(loop.time() - started)
+        _counted(_sent, topic).inc()
+        return int(acknowledged.offset)
 
     async def send_all(
         self, records: Sequence[OutgoingRecord], *, deadline_seconds: float = ACKNOWLEDGEMENT_SECONDS
@@ -165,22 +179,34 @@ class Sender:
         _seconds.observe(asyncio.get_running_loop().time() - started)
         offsets = [_offset(future) for future in futures]
         offsets += [None] * (len(records) - len(offsets))
-        for record, offset in zip(records, offsets, strict=True):
-            (_sent if offset is not None else _not_acknowledged).labels(record.topic).inc()
         if None in offsets:
             failure = failure or next((_failure(future) for future in futures if _failure(future)), None)
-            logger.warning(
-                "The broker did not acknowledge records; the producer is thrown away.",
-                action="not_acknowledged",
-                records=len(records),
-                acknowledged=len(records) - offsets.count(None),
-                reason=type(failure).__name__,
-            )
             for future in futures:
                 future.cancel()
-            if producer is not None:
-                self._throw_away(producer)
+            self._give_up(records, offsets, failure, producer)
+        else:
+            for record in records:
+                _counted(_sent, record.topic).inc()
         return offsets
+
+    def _give_up(
+        self,
+        records: Sequence[OutgoingRecord],
+        offsets: Sequence[int | None],
+        failure: BaseException | None,
+        producer: AIOKafkaProducer | None,
+    ) -> None:
+        for record, offset in zip(records, offsets, strict=True):
+            _counted(_sent if offset is not None else _not_acknowledged, record.topic).inc()
+        logger.warning(
+            "The broker did not acknowledge records; the producer is thrown away.",
+            action="not_acknowledged",
+            records=len(records),
+            acknowledged=len(records) - offsets.count(None),
+            reason=type(failure).__name__,
+        )
+        if producer is not None:
+            self._throw_away(producer)
 
     def _arguments(self, record: OutgoingRecord) -> dict[str, Any]:
         signature = sign(self._writer, record.topic, record.key, record.value)
@@ -214,6 +240,12 @@ class Sender:
             task = asyncio.create_task(_close(producer, STOP_SECONDS))
             self._thrown_away.add(task)
             task.add_done_callback(self._thrown_away.discard)
+
+
+@cache
+def _counted(counter: Counter, topic: str) -> Counter:
+    """The counter of one topic: looking it up by its label costs more than counting."""
+    return counter.labels(topic)
 
 
 def _offset(future: asyncio.Future[Any]) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -70,10 +72,13 @@ def gateway_app(parts: Parts, health: list[BaseRoute]) -> ASGIApp:
     """The whole application."""
     documented = own_apis()
     documented.state.parts = parts
-    described = openapi.text(documented)
+
+    @cache
+    def described() -> str:
+        return openapi.text(documented)
 
     async def document(_: Request) -> Response:
-        return Response(described, media_type="application/json")
+        return Response(described(), media_type="application/json")
 
     own = Starlette(
         routes=[

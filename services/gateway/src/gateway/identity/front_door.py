@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
-from dialects.protocol import CredentialRefused, HashedSecret, RawRequest, Secret, SigningSecret
+from dialects.protocol import Credential, CredentialRefused, HashedSecret, RawRequest, Secret, SigningSecret
 from dialects.registry import locate, verify
 from gateway.access.profiles import ProfileSettings, merchant_context
 from gateway.commanding import Caller
@@ -58,12 +58,13 @@ class FrontDoor:
         """Whether changes made by other processes are heard of at once."""
         return self._watch.listening
 
-    async def identify(self, request: RawRequest) -> Identity:
+    async def identify(self, request: RawRequest, credential: Credential | None = None) -> Identity:
         """Who sends the request; every external request passes here. The body must be there: it may be signed.
 
+        `credential` is what `dialects.registry.locate` found in it, where the caller has asked already.
         Raises CredentialUnknown, and what PostgreSQL raises when it is away.
         """
-        credential = locate(request)
+        credential = credential or locate(request)
         if credential is None:
             _identified.labels("none").inc()
             raise CredentialUnknown("the request shows no credential", None)
