@@ -47,6 +47,15 @@ class DemoMerchant:
     def clear(self) -> None:
         assert httpx.delete(f"{self.admin}/faults", trust_env=False).status_code == 204
 
+    def put_user(self, user: str, attributes: dict[str, Any]) -> None:
+        """Add or change a user of the merchant's."""
+        answer = httpx.put(f"{self.admin}/users/{user}", json={"attributes": attributes}, trust_env=False)
+        assert answer.status_code < 300, answer.text
+
+    def remove_user(self, user: str) -> None:
+        """A user vanishes from the merchant's listing."""
+        assert httpx.delete(f"{self.admin}/users/{user}", trust_env=False).status_code < 300
+
     def counts(self, *, by_key: bool = False) -> dict[str, Any]:
         query = {"by_key": "1"} if by_key else None
         counts: dict[str, Any] = httpx.get(f"{self.admin}/counts", params=query, trust_env=False).json()

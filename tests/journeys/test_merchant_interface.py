@@ -1,0 +1,125 @@
+"""Promise 5: users are fetched through the interface a merchant opened, by hand and by a timed task, with a report."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.demo_merchants import TOKEN, DemoMerchant, running_demo_merchant
+from tests.support.journeys import Journey, Shop, until
+
+USERS = 120
+
+
+@pytest.fixture(scope="module")
+def merchant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoMerchant]:
+    """Somebody else's server with 120 users, in its own process."""
+    with running_demo_merchant(tmp_path_factory.mktemp("merchant") / "state.sqlite3", "--users", str(USERS)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop(journey: Journey, merchant: DemoMerchant, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A merchant that opened its interface to us."""
+    shop = journey.add_shop("Opens an interface")
+    secret = tmp_path_factory.mktemp("secret") / "token"
+    secret.write_text(TOKEN)
+    opened = open_interface(journey, shop, merchant, secret)
+    assert (opened["interface"]["base_url"], opened["interface"]["secret_set"]) == (merchant.address, True)
+    assert TOKEN not in str(opened)
+    return shop
+
+
+def open_interface(journey: Journey, shop: Shop, merchant: DemoMerchant, secret: Path) -> Any:
+    settings = ("--base-url", merchant.address, "--secret-file", str(secret), "--page-size", "50")
+    return journey.scrip_json("merchant", "interface", "set", shop.id, *settings)
+
+
+def ended(journey: Journey, run: str) -> dict[str, Any]:
+    """The report of a run that is over."""
+    report: dict[str, Any] = until(
+        f"the end of run {run}",
+        lambda: (
+            (found := journey.staff("GET", f"/sync-runs/{run}")).status_code == 200
+            and found.json()["status"] in ("done", "failed")
+            and found.json()
+        ),
+    )
+    return report
+
+
+def counts(report: dict[str, Any]) -> dict[str, int]:
+    return {name: report[name] for name in ("seen", "new", "changed", "gone", "refused")}
+
+
+def test_users_are_fetched_by_hand_page_by_page_with_a_report(
+    journey: Journey, shop: Shop, merchant: DemoMerchant
+) -> None:
+    report = ended(journey, journey.done("POST", f"/merchants/{shop.id}/sync")["run"])
+    assert (report["status"], report["pages"]) == ("done", 3)
+    assert counts(report) == {"seen": USERS, "new": USERS, "changed": 0, "gone": 0, "refused": 0}
+    users = journey.done("GET", f"/merchants/{shop.id}/users?limit=1000")["users"]
+    assert [user["id"] for user in users[:2]] == ["user-0000001", "user-0000002"]
+    assert users[0]["attributes"]["city"] == "Dayton"
+
+    merchant.put_user("user-0000001", {"tier": "gold"})
+    merchant.put_user("user-new", {"tier": "bronze"})
+    merchant.remove_user("user-0000002")
+    again = ended(journey, journey.done("POST", f"/merchants/{shop.id}/sync")["run"])
+    assert counts(again) == {"seen": USERS, "new": 1, "changed": 1, "gone": 1, "refused": 0}
+    told = until(
+        "both reports",
+        lambda: len(found := journey.merchant_events(shop.id, "scrip.merchant.users_synced.v1")) >= 2 and found,
+    )
+    assert [(each["seen"], each["new"], each["gone"]) for each in told] == [(USERS, USERS, 0), (USERS, 1, 1)]
+
+
+def test_a_timed_task_fetches_them_once_at_its_time(journey: Journey, shop: Shop) -> None:
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+    action = {"kind": "sync_users", "merchant": shop.id}
+    once = {"name": "Once", "schedule": {"kind": "once", "at": at.isoformat()}, "action": action}
+    task = journey.done("POST", "/tasks", once)["task"]
+    ticks = until("the tick", lambda: ticks_of(journey, task))
+    assert len(ticks) == 1
+    assert datetime.fromisoformat(ticks[0]["due"]) == at
+    runs = until(
+        "the run of the tick",
+        lambda: [run for run in runs_of(journey, shop) if run["task"] == task and run["status"] == "done"],
+    )
+    assert len(runs) == 1
+    assert len(ticks_of(journey, task)) == 1
+
+
+def test_a_task_may_stand_for_every_morning_in_the_merchants_own_zone(journey: Journey, shop: Shop) -> None:
+    schedule = {"kind": "cron", "expression": "30 6 * * *", "zone": "Asia/Shanghai"}
+    action = {"kind": "sync_users", "merchant": shop.id}
+    filed = {"name": "Every morning", "schedule": schedule, "action": action}
+    task = journey.done("POST", "/tasks", filed)["task"]
+    view = until("the task", lambda: (found := journey.staff("GET", f"/tasks/{task}")).status_code == 200 and found)
+    due = datetime.fromisoformat(view.json()["next_due"]).astimezone(UTC)
+    assert (due.hour, due.minute) == (22, 30)
+    journey.done("POST", f"/tasks/{task}/cancel")
+    until("its end", lambda: not journey.staff("GET", f"/tasks/{task}").json().get("next_due"))
+
+
+def test_a_merchant_that_is_down_costs_a_report_and_nothing_else(journey: Journey, merchant: DemoMerchant) -> None:
+    other = journey.add_shop("Down")
+    document = {"base_url": "http://127.0.0.1:9", "auth": "bearer", "secret": TOKEN}
+    journey.done("POST", f"/merchants/{other.id}/interface", document)
+    run = journey.done("POST", f"/merchants/{other.id}/sync")["run"]
+    waiting = until(
+        "the run", lambda: (found := journey.staff("GET", f"/sync-runs/{run}")).status_code == 200 and found
+    )
+    assert waiting.json()["status"] in ("queued", "running", "failed")
+    assert other.publish("STILL-OPEN")
+
+
+def ticks_of(journey: Journey, task: str) -> list[dict[str, Any]]:
+    found = journey.staff("GET", f"/tasks/{task}/ticks")
+    return list(found.json()["ticks"]) if found.status_code == 200 else []
+
+
+def runs_of(journey: Journey, shop: Shop) -> list[dict[str, Any]]:
+    return list(journey.done("GET", f"/merchants/{shop.id}/sync-runs")["runs"])
