@@ -27,6 +27,8 @@ QUEUE_RECORDS = 5_000
 HEARTBEAT_SECONDS = 10.0
 READ_RECORDS = 500
 START_SECONDS = 10.0
+UNWATCHED_SECONDS = 30.0
+"""So long the reader goes on after the last who watched: streams often come back at once."""
 TOO_SLOW = b'event: too_slow\ndata: {"detail":"The stream is ahead of its reader: come back."}\n\n'
 RESET = b'event: reset\ndata: {"detail":"What was missed is not in the log any more."}\n\n'
 
@@ -106,7 +108,7 @@ class _Watcher:
 
 
 class LiveStream:
-    """Serves live streams. `run` reads the topic's end for all of them."""
+    """Serves live streams. `run` reads the topic's end for all of them, while there are any."""
 
     def __init__(self, bootstrap: str, partitions: int, connections: int) -> None:
         self._bootstrap = bootstrap
@@ -115,26 +117,26 @@ class LiveStream:
         self._open = 0
         self._watchers: set[_Watcher] = set()
         self._position: dict[int, int] = {}
+        self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._wanted = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Read the end of the topic until `stop`; begins anew when the broker was away."""
+        """Read the end of the topic while anybody watches, until `stop`; begins anew when the broker was away."""
         failures = 0
         stopper = asyncio.create_task(self._end_with(stop))
         try:
             while not stop.is_set():
+                # Reading what nobody watches would cost as much as a tenth of answering the claims that caused it.
+                await self._wanted.wait()
                 consumer = self._consumer()
                 try:
                     async with asyncio.timeout(START_SECONDS):
                         await consumer.start()
                         await self._begin(consumer)
                     failures = 0
-                    while not stop.is_set():
-                        batches = await consumer.getmany(timeout_ms=500)
-                        for records in batches.values():
-                            for record in records:
-                                self._hand_over(record)
+                    await self._read_on(consumer)
                 except (KafkaError, TimeoutError) as error:
                     failures += 1
                     if failures == 1:
@@ -146,6 +148,23 @@ class LiveStream:
                             await consumer.stop()
         finally:
             stopper.cancel()
+
+    async def _read_on(self, consumer: Any) -> None:
+        """Hand records over until the gateway stops, or nobody has watched for a while."""
+        loop = asyncio.get_running_loop()
+        watched = loop.time()
+        while not self._stopping.is_set():
+            batches = await consumer.getmany(timeout_ms=500)
+            for records in batches.values():
+                for record in records:
+                    self._hand_over(record)
+            if self._open:
+                watched = loop.time()
+            elif loop.time() - watched > UNWATCHED_SECONDS:
+                self._wanted.clear()
+                self._ready.clear()
+                self._position = {}
+                return
 
     async def watch(self, last_event_id: str | None, filters: Filters) -> AsyncIterator[bytes]:
         """Server-sent events from the position on, or from now on; ends when the gateway stops or the reader
@@ -160,13 +179,17 @@ class LiveStream:
 
     async def _watch(self, position: dict[int, int] | None, filters: Filters) -> AsyncIterator[bytes]:
         self._open += 1
+        self._wanted.set()
         _watching.set(self._open)
         watcher = _Watcher()
         try:
+            self._wanted.set()
             await self._ready.wait()
             if position is not None:
                 async for piece in self._catch_up(position, filters):
                     yield piece
+            if self._stopping.is_set():
+                return
             # No await between the last look at the position and joining: nothing falls in between.
             self._watchers.add(watcher)
             behind = position is not None and any(
@@ -256,6 +279,21 @@ class LiveStream:
             consumer.seek(each, self._position[each.partition])
         self._ready.set()
 
+    async def _rest(self, consumer: Any) -> None:
+        """Read nothing while nobody watches (it would cost a quarter of a busy gateway); then go on at the end."""
+        self._ready.clear()
+        self._wanted.clear()
+        consumer.pause(*self._partitions)
+        await self._wanted.wait()
+        if self._stopping.is_set():
+            return
+        ends = await consumer.end_offsets(self._partitions)
+        self._position = {each.partition: ends[each] for each in self._partitions}
+        for each in self._partitions:
+            consumer.seek(each, self._position[each.partition])
+        consumer.resume(*self._partitions)
+        self._ready.set()
+
     def _hand_over(self, record: Record) -> None:
         self._position[record.partition] = record.offset + 1
         for watcher in list(self._watchers):
@@ -280,6 +318,9 @@ class LiveStream:
     async def _end_with(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._stopping.set()
+        self._wanted.set()
+        self._ready.set()
+        self._wanted.set()
         for watcher in self._watchers:
             with contextlib.suppress(asyncio.QueueFull):
                 watcher.queue.put_nowait(None)

@@ -20,8 +20,8 @@ from scrip.errors import PlatformError
 from scrip.platform import SERVICES, Platform
 from scrip.platform_commands import Options, start_detached
 
-MERCHANT_DEADLINE_SECONDS = 2.0
-"""How long the adapter waits for the merchant's answer here, so that the planted time-out does not take long."""
+ADAPTER_SETTINGS = {"SCRIP_CALL_DEADLINE_SECONDS": "2", "SCRIP_FIRST_RETRY_SECONDS": "0.25"}
+"""So that the planted faults do not take long."""
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -46,7 +46,7 @@ def main(given: list[str]) -> int:
         home,
         told_time=True,
         report=lambda sentence: None,
-        extra_env={"merchant_adapter": {"SCRIP_CALL_DEADLINE_SECONDS": str(MERCHANT_DEADLINE_SECONDS)}},
+        extra_env={"merchant_adapter": ADAPTER_SETTINGS},
     )
     started = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):
