@@ -14,7 +14,6 @@ from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
-from contracts.answers import Reply
 from contracts.campaigns import AmountOff, GeneratedSupply, GivenSupply, SharedSupply, Terms, UploadedSupply
 from contracts.commands import (
     ChangeQuantity,
@@ -95,6 +94,12 @@ class Load:
         for merchant in self.merchants:
             await self.platform.set_merchant(merchant)
         await asyncio.gather(*(self._create(SUPPLIES[number % 4]) for number in range(campaigns)))
+
+    def client_of(self, platform: CorePlatform) -> Client:
+        """The same clients with the same journal, asking another platform."""
+        client = Client(platform)
+        client.journal = self.client.journal
+        return client
 
     def start(self) -> None:
         """Let the users begin; each asks one thing after the other."""
@@ -266,8 +271,3 @@ class Load:
 
     async def _stop(self) -> None:
         await self._ask(self._some(), StopCampaign(reason="over"))
-
-
-def replies_of(load: Load) -> list[Reply]:
-    """Every answer the load's clients have heard."""
-    return [answer for sent in load.client.journal.values() for answer in sent.answers]

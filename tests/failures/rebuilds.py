@@ -1,9 +1,19 @@
-"""Are two databases, made from one command log, the same?"""
+"""A database made anew from the command log, and whether two that were made from one log are the same."""
 
+import asyncio
+import shutil
 from collections import defaultdict
+from uuid import uuid4
 
+import asyncpg
+
+from contracts.topics import COUPON_COMMANDS
 from tests.failures.checker import COMMANDS, EVENTS, REFUSALS, Difference
-from tests.failures.evidence import Tables
+from tests.failures.evidence import Tables, read_to_end
+from tests.support.core import CorePlatform
+from tests.support.databases import Databases
+
+REBUILD_SECONDS = 120.0
 
 NOT_COMPARED: dict[str, tuple[str, ...]] = {
     "lane": ("epoch", "lane_seq", "emitted_lane_seq"),
@@ -50,3 +60,37 @@ def _lines_by_campaign(tables: Tables, kind: int) -> dict[str, list[str]]:
     for row in sorted(rows, key=lambda row: (row["partition"], row["lane_seq"])):
         lines[f"lane {row['partition']}" if row["campaign"] is None else str(row["campaign"])] += row["lines"]
     return lines
+
+
+async def rebuilding(platform: CorePlatform, databases: Databases, batch_records: int) -> CorePlatform:
+    """Fill a new database from the platform's log and stop; nothing else may write to the log meanwhile."""
+    folder = platform.folder / f"rebuilt-{batch_records}-{uuid4()}"
+    await asyncio.to_thread(shutil.copytree, platform.secrets_folder, folder / "secrets")
+    database = await asyncio.to_thread(databases.fresh, "core")
+    settings = {"SCRIP_REBUILD": "1", "SCRIP_BATCH_RECORDS": str(batch_records)}
+    rebuilt = CorePlatform(database, platform.bootstrap, folder, platform.told, platform.partitions, settings)
+    process = rebuilt.start_process(0)
+    ends, _ = await read_to_end(platform.bootstrap, [COUPON_COMMANDS])
+    wanted = {place.partition: end for place, end in ends.items() if end > 0}
+    try:
+        async with asyncio.timeout(REBUILD_SECONDS):
+            while not wanted.items() <= (await _positions(database.url("core"))).items():
+                if process.process.poll() is not None:
+                    raise RuntimeError(f"the rebuild ended with {process.process.returncode}\n{process.log_end()}")
+                await asyncio.sleep(0.1)
+        code = await asyncio.to_thread(process.stop)
+    finally:
+        process.process.kill()
+    if code != 0:
+        raise RuntimeError(f"the rebuild ended with {code}\n{process.log_end()}")
+    del rebuilt.environment["SCRIP_REBUILD"]
+    return rebuilt
+
+
+async def _positions(database_url: str) -> dict[int, int]:
+    connection = await asyncpg.connect(database_url)
+    try:
+        rows = await connection.fetch("SELECT partition, position FROM lane")
+    finally:
+        await connection.close()
+    return {row["partition"]: row["position"] for row in rows}

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from scrip.demo.report import fixed_lines
+
 ROOT = Path(__file__).resolve().parents[2]
+BEGINS = "```console\n$ make demo ARGS=--quick\n"
 LONGEST_SECONDS = 600  # a stuck demo must end some time; how fast it is, is not asserted
 KNOWN = {
     "campaigns": 58,
@@ -60,6 +63,13 @@ def test_it_says_how_fast_it_was_and_how_much_memory_each_process_took(
     assert content["rates"]["expire"]["count"] == KNOWN["expired"]
     assert {"coupon_core", "gateway", "merchant_adapter", "scheduler", "postgres", "kafka"} <= set(content["memory"])
     assert all(size > 0 for size in content["memory"].values())
+
+
+def test_the_readme_shows_what_it_prints(played: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    """Only lines that say what was measured differ from run to run."""
+    _, _, after = (ROOT / "README.md").read_text(encoding="utf-8").partition(BEGINS)
+    transcript, _, _ = after.partition("\n```")
+    assert fixed_lines(transcript) == fixed_lines(played[0].stdout.strip("\n"))
 
 
 def test_it_leaves_nothing_running(played: tuple[subprocess.CompletedProcess[str], Path]) -> None:

@@ -68,7 +68,7 @@ def test_every_command_and_event_exists() -> None:
     commands = {kind.__name__ for kind in (*COMMANDS, *of_others)}
     assert named(2) - commands == set()
     elsewhere = (*MerchantEvent.__subclasses__(), TaskDue)
-    types = {*EVENT_TYPES.values(), *(str(each.model_fields["type"].default) for each in elsewhere)}
+    types = {*EVENT_TYPES.values(), *(str(each.model_fields["type"].default) for each in elsewhere)}  # type: ignore[attr-defined]
     events = {name.removeprefix("scrip.").removesuffix(".v1") for name in types}
     assert named(3) - events == set()
 

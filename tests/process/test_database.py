@@ -81,9 +81,7 @@ class TestPool:
     ) -> None:
         assert await pool.fetchval("SELECT 1") == 1
         admin = await asyncpg.connect(database.admin_url)
-        await admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trial'"
-        )
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trial'")
         await admin.close()
         await asyncio.sleep(0.1)
         assert await asyncio.gather(*(pool.fetchval("SELECT 1") for _ in range(20))) == [1] * 20
@@ -109,9 +107,7 @@ class TestPool:
 
 
 class TestMigrations:
-    async def test_are_applied_in_order_and_once(
-        self, database: FreshDatabase, pool: Pool, tmp_path: Path
-    ) -> None:
+    async def test_are_applied_in_order_and_once(self, database: FreshDatabase, pool: Pool, tmp_path: Path) -> None:
         a_migration(tmp_path, "0001_first", "CREATE TABLE thing (id int PRIMARY KEY);")
         a_migration(tmp_path, "0002_second", "ALTER TABLE thing ADD COLUMN name text;", depends="0001_first")
         with pytest.raises(SchemaNotCurrent, match="core lacks the migrations 0001_first, 0002_second"):
@@ -123,9 +119,7 @@ class TestMigrations:
         (tmp_path / "0002_second.sql").unlink()
         await check_current(pool, tmp_path, "core")
 
-    async def test_of_two_services_may_have_the_same_names(
-        self, database: FreshDatabase, tmp_path: Path
-    ) -> None:
+    async def test_of_two_services_may_have_the_same_names(self, database: FreshDatabase, tmp_path: Path) -> None:
         a_migration(tmp_path, "0001_first", "CREATE TABLE thing (id int PRIMARY KEY);")
         for schema in ("core", "gateway"):
             assert await migrate(database.url(schema), tmp_path, schema) == ["0001_first"]
@@ -141,9 +135,7 @@ class TestMigrations:
         self, database: FreshDatabase, pool: Pool, tmp_path: Path
     ) -> None:
         a_migration(tmp_path, "0001_first", "CREATE TABLE thing (id int);")
-        a_migration(
-            tmp_path, "0002_broken", "CREATE TABLE other (id int); SELECT 1 / 0;", depends="0001_first"
-        )
+        a_migration(tmp_path, "0002_broken", "CREATE TABLE other (id int); SELECT 1 / 0;", depends="0001_first")
         with pytest.raises(BadMigrationError, match="0002_broken"):
             await migrate(database.url("core"), tmp_path, "core")
         assert await pool.fetchval("SELECT to_regclass('core.thing')") is not None

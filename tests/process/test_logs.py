@@ -26,9 +26,7 @@ def lines_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 
 @pytest.mark.usefixtures("restored_logging")
 class TestJsonLines:
-    def test_carry_the_sentence_the_fields_and_what_was_bound(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_carry_the_sentence_the_fields_and_what_was_bound(self, capsys: pytest.CaptureFixture[str]) -> None:
         logs.configure("coupon-core", 2)
         logs.bind(command="c-1")
         structlog.get_logger().info("A coupon was issued.", action="issued", amount=5)
@@ -83,9 +81,7 @@ class TestJsonLines:
     def test_know_a_secret_by_its_name(self, name: str) -> None:
         assert logs.is_secret(name)
 
-    @pytest.mark.parametrize(
-        "name", ["status_code", "monkey", "refusal", "key_id", "tokens_left", "merchant"]
-    )
+    @pytest.mark.parametrize("name", ["status_code", "monkey", "refusal", "key_id", "tokens_left", "merchant"])
     def test_leave_other_names_alone(self, name: str) -> None:
         assert not logs.is_secret(name)
 

@@ -37,9 +37,7 @@ def test_a_key_id_exchanged_for_another_breaks_the_seal() -> None:
         open_sealed(f"1.2.{body}", {1: OLD, 2: OLD}, b"")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1.1", "2.1.AAAA", "1.x.AAAA", "1.1.AAAA", "1.1.~~~~", "1.²." + "A" * 60]
-)
+@pytest.mark.parametrize("text", ["", "1.1", "2.1.AAAA", "1.x.AAAA", "1.1.AAAA", "1.1.~~~~", "1.²." + "A" * 60])
 def test_what_is_no_sealed_secret_is_refused(text: str) -> None:
     with pytest.raises(SealBroken):
         open_sealed(text, {1: OLD}, b"")

@@ -33,9 +33,7 @@ class TestSettings:
         an_environment(monkeypatch)
         assert "hunter2" not in repr(read_settings(ServiceSettings))
 
-    def test_end_the_process_with_a_line_for_each_missing_or_wrong_one(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_end_the_process_with_a_line_for_each_missing_or_wrong_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         an_environment(monkeypatch, HTTP_PORT="hunter2", PROFILE="staging")
         monkeypatch.delenv("SCRIP_KAFKA_BOOTSTRAP")
         with pytest.raises(SystemExit) as ended:

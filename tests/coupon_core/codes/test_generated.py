@@ -54,9 +54,7 @@ class TestTheCodeOfASerial:
     @given(SERIAL)
     def test_is_ff1_of_the_serial_and_14_zero_bits(self, serial: int) -> None:
         number = serial << 14
-        numerals = ff1.encrypt(
-            OLD, 32, b"scrip.codes", [number >> 5 * place & 31 for place in range(10, -1, -1)]
-        )
+        numerals = ff1.encrypt(OLD, 32, b"scrip.codes", [number >> 5 * place & 31 for place in range(10, -1, -1)])
         assert CODES.code_of(serial) == "1" + "".join(ALPHABET[numeral] for numeral in numerals)
 
     @given(SERIAL, some.integers(0, 50))
@@ -114,9 +112,7 @@ class TestVersions:
 
 class TestReading:
     @given(SERIAL, some.data())
-    def test_case_spaces_dashes_and_look_alikes_do_not_matter(
-        self, serial: int, data: some.DataObject
-    ) -> None:
+    def test_case_spaces_dashes_and_look_alikes_do_not_matter(self, serial: int, data: some.DataObject) -> None:
         written = ""
         for symbol in CODES.code_of(serial):
             written += data.draw(some.sampled_from(["", "", "", " ", "-", "\u00a0", "\u2013"]))

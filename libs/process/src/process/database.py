@@ -34,9 +34,7 @@ class Pool(AsyncpgPool):
     Never acquire a second connection while holding one: under load that locks itself up.
     """
 
-    def acquire(
-        self, *, timeout: float | None = ACQUIRE_TIMEOUT_SECONDS
-    ) -> PoolAcquireContext[asyncpg.Record]:
+    def acquire(self, *, timeout: float | None = ACQUIRE_TIMEOUT_SECONDS) -> PoolAcquireContext[asyncpg.Record]:
         return super().acquire(timeout=timeout)
 
 
@@ -151,8 +149,7 @@ async def check_current(pool: Pool, directory: Path, schema: str) -> None:
     missing = sorted(_names(directory) - applied)
     if missing:
         raise SchemaNotCurrent(
-            f"The schema {schema} lacks the migrations {', '.join(missing)}; "
-            "run `python -m <service> migrate` first."
+            f"The schema {schema} lacks the migrations {', '.join(missing)}; run `python -m <service> migrate` first."
         )
 
 

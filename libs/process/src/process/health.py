@@ -78,9 +78,7 @@ def health_routes(ready: Ready, stop: asyncio.Event | None = None) -> list[BaseR
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-def health_app(
-    ready: Ready, extra_routes: Sequence[BaseRoute] = (), stop: asyncio.Event | None = None
-) -> Starlette:
+def health_app(ready: Ready, extra_routes: Sequence[BaseRoute] = (), stop: asyncio.Event | None = None) -> Starlette:
     """An application of the three routes and `extra_routes`."""
     return Starlette(routes=[*health_routes(ready, stop), *extra_routes])
 

@@ -18,9 +18,7 @@ STOP_LIMIT_SECONDS = 20.0
 logger = structlog.get_logger()
 
 
-def run(
-    main: Callable[[asyncio.Event], Awaitable[None]], *, stop_limit_seconds: float = STOP_LIMIT_SECONDS
-) -> None:
+def run(main: Callable[[asyncio.Event], Awaitable[None]], *, stop_limit_seconds: float = STOP_LIMIT_SECONDS) -> None:
     """Run `main(stop)` on uvloop until it returns, then end the process; does not return.
 
     The first SIGTERM or SIGINT sets `stop`; main should then drain (within 15 s) and return: exit code 0.

@@ -115,10 +115,7 @@ def _clean(value: Any, depth: int) -> Any:
     if depth >= _DEEPEST:
         return "[too deep]" if isinstance(value, dict | list | tuple | set | frozenset) else value
     if isinstance(value, dict):
-        return {
-            str(name): MASK if is_secret(str(name)) else _clean(inner, depth + 1)
-            for name, inner in value.items()
-        }
+        return {str(name): MASK if is_secret(str(name)) else _clean(inner, depth + 1) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean(inner, depth + 1) for inner in value]
     return value

@@ -125,9 +125,7 @@ class Secrets:
                 f"The secret file {path} does not exist; SCRIP_SECRETS_DIR must name its folder."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise SecretUnreadable(
-                f"The secret file {path} cannot be read ({type(error).__name__})."
-            ) from None
+            raise SecretUnreadable(f"The secret file {path} cannot be read ({type(error).__name__}).") from None
         if not text:
             raise SecretUnreadable(f"The secret file {path} is empty.")
         return text

@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import structlog
@@ -21,11 +22,12 @@ from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.lanes.emitting import Emitter
 from coupon_core.lanes.loop import Core
 from coupon_core.lanes.reading import Reader
+from coupon_core.lanes.rebuilding import Continuations, RebuildingReader, SilentEmitter
 from coupon_core.queries import QueryApi
 from coupon_core.readiness import why_not_ready
 from coupon_core.settings import CoreSettings
 from coupon_core.storage import Connection
-from coupon_core.storage.lanes import platform_identity
+from coupon_core.storage.lanes import any_lane, platform_identity
 from messaging.header_names import read_any_header_name
 from messaging.sending import own_writer
 from process import logs
@@ -94,6 +96,8 @@ async def serve_core(stop: asyncio.Event) -> None:
     told = settings.clock == "told"
     cluster = await cluster_id(settings.kafka_bootstrap)
     async with pool.acquire() as connection:
+        if settings.rebuild and await any_lane(connection):
+            raise WrongPlatform("SCRIP_REBUILD fills an empty database, and this one has lanes: begin with a new one")
         known = await platform_identity(connection, settings.partitions, cluster, told)
     if known != (settings.partitions, cluster, told):
         raise WrongPlatform(
@@ -104,15 +108,22 @@ async def serve_core(stop: asyncio.Event) -> None:
     async def connect() -> Connection:
         return await asyncpg.connect(settings.database_url, timeout=5, command_timeout=70, server_settings=LOOP_PLANNER)
 
-    emitter = Emitter(settings.kafka_bootstrap, own_writer(secrets, "core"))
+    writer, keys = own_writer(secrets, "core"), (secrets.writer_keys(), secrets.tool_master())
+    emitter, reader = Emitter(settings.kafka_bootstrap, writer), Reader(settings.partitions, *keys)
+    group, member = "coupon-core", f"coupon-core-{settings.instance}"
+    if settings.rebuild:
+        continuations = Continuations()
+        emitter = SilentEmitter(settings.kafka_bootstrap, writer, continuations)
+        reader = RebuildingReader(settings.partitions, *keys, continuations)
+        group = member = f"coupon-core-rebuild-{uuid4()}"  # all lanes, whoever else is reading the log
     await emitter.start()
     read_any_header_name()
     milliseconds = int(settings.session_timeout_seconds * 1000)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap.split(","),
         client_id=f"scrip-core-{settings.instance}",
-        group_id="coupon-core",
-        group_instance_id=f"coupon-core-{settings.instance}",
+        group_id=group,
+        group_instance_id=member,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
@@ -126,7 +137,7 @@ async def serve_core(stop: asyncio.Event) -> None:
     core = Core(
         consumer=consumer,
         emitter=emitter,
-        reader=Reader(settings.partitions, secrets.writer_keys(), secrets.tool_master()),
+        reader=reader,
         connect=connect,
         codes=codes,
         partitions=settings.partitions,

@@ -27,6 +27,11 @@ class CoreSettings(ServiceSettings):
         description="After so long without a heartbeat the lanes go to another process.",
     )
 
+    rebuild: bool = Field(
+        default=False,
+        description="Fill an empty database from the log and send nothing. One process; stop it when there is no lag.",
+    )
+
     @model_validator(mode="after")
     def _told_time_is_for_tests(self) -> CoreSettings:
         if self.clock == "told" and self.profile == "production":

@@ -86,9 +86,8 @@ async def serve_adapter(stop: asyncio.Event) -> None:
     """Run until `stop`."""
     settings = read_settings(AdapterSettings)
     secrets = Secrets(settings.secrets_dir)
-    pool = await open_pool(
-        settings.database_url, application_name="scrip-adapter", min_size=2, max_size=10 + settings.workers
-    )
+    # A job holds a connection only while it writes, not while it waits for a merchant.
+    pool = await open_pool(settings.database_url, application_name="scrip-adapter", min_size=2, max_size=16)
     await check_current(pool, MIGRATIONS, SCHEMA)
     outbound = Outbound(
         AddressPolicy(allow_local=settings.allowed_loopback),

@@ -42,7 +42,7 @@ async def tell_deliveries(connection: Connection, rows: Sequence[DeliveryRow]) -
     for row in rows:
         if row.state in TOLD_STATES:
             event = DeliveryChanged(
-                id=f"delivery:{row.id}:{row.state}:{row.attempts}",
+                id=f"delivery:{row.id}:{row.changes}",
                 merchant=row.merchant,
                 time=row.changed_at,
                 delivery=row.id,

@@ -25,7 +25,14 @@ from process.secrets import SealBroken, open_sealed
 
 
 class NotCallable(Exception):
-    """The merchant's interface is not to be called at present; the message says why."""
+    """The merchant's interface is not to be called at present; the message says why.
+
+    `may_pass`: what is missing may be on its way.
+    """
+
+    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
+        super().__init__(reason)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +47,14 @@ class Caller:
         """The merchant's interface. Raises NotCallable."""
         found = await merchants.profile_of(connection, merchant)
         if found is None:
-            raise NotCallable("the merchant is not known here yet")
+            raise NotCallable("the merchant is not known here yet", may_pass=True)
         profile, trouble = found
         if profile.state != "active":
             raise NotCallable(f"the merchant is {profile.state}")
         if profile.interface is None:
-            raise NotCallable("the merchant has opened no interface: set one with `scrip merchant interface set`")
+            raise NotCallable(
+                "the merchant has opened no interface: set one with `scrip merchant interface set`", may_pass=True
+            )
         if trouble is not None:
             raise NotCallable(trouble)
         return open_interface(self.outbound, str(merchant), self._profile(profile)), profile.interface

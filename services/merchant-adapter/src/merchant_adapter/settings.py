@@ -13,7 +13,7 @@ class AdapterSettings(ServiceSettings):
     allowed_loopback: bool = Field(
         default=False, description="Merchants' interfaces may stand on loopback and private addresses, by http."
     )
-    workers: int = Field(default=4, ge=1, le=64, description="Jobs of different merchants worked on at once.")
+    workers: int = Field(default=32, ge=1, le=256, description="Jobs of different merchants worked on at once.")
     call_deadline_seconds: float = Field(
         default=20, gt=0, le=120, description="Most one call to a merchant's interface may take, reply included."
     )

@@ -127,6 +127,10 @@ class Emitter:
         self._replying.add(task)
         task.add_done_callback(self._replying.discard)
 
+    def emitted_up_to(self, partition: int, lane_seq: int) -> int:
+        """How far the lane counts as emitted once its rows up to `lane_seq` were given to `emit`."""
+        return lane_seq
+
     async def send_command(self, partition: int, key: bytes, value: bytes) -> None:
         """Append one command of core's own to a lane. Raises NotEmitted."""
         header = (WRITER_HEADER, sign(self._writer, COUPON_COMMANDS.name, key, value))

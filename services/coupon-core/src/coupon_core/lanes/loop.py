@@ -42,12 +42,12 @@ from coupon_core.lanes.reading import Reader
 from coupon_core.lanes.taking_over import take_over_lane
 from coupon_core.storage import Connection
 from coupon_core.storage.faults import ANY_FAULT, DATA_REFUSED, DATABASE_AWAY
-from coupon_core.storage.journal import JournalRow
+from coupon_core.storage.journal import COMMANDS, JournalRow
 from coupon_core.work import Entry, Work
 from process.failpoints import declare, failpoint
 
 BEFORE_REPLY = declare("core.before_reply")
-BEFORE_EMIT = declare("core.between_slice_and_continuation")
+BEFORE_CONTINUATION = declare("core.between_slice_and_continuation")
 TOPIC = COUPON_COMMANDS.name
 HIGH_WATER = 6_000
 LOW_WATER = 2_000
@@ -376,7 +376,8 @@ class Core:
         while True:
             decided = await self._to_emit.get()
             OLDEST_NOT_EMITTED.set_function(partial(_age, decided.at))
-            failpoint(BEFORE_EMIT)
+            if any(row.kind == COMMANDS for row in decided.rows):
+                failpoint(BEFORE_CONTINUATION)
             # What a lost lane committed is emitted by its take-over, from the journal. Emitting it here too would be
             # harmless, but what comes after a batch that was not emitted would overtake that batch.
             live = {lane.partition for lane in decided.lanes if not lane.lost}
@@ -398,7 +399,8 @@ class Core:
             else:
                 for lane in decided.lanes:
                     if not lane.lost:
-                        lane.emitted = decided.work.lanes[lane.partition].lane_seq
+                        lane_seq = decided.work.lanes[lane.partition].lane_seq
+                        lane.emitted = self.emitter.emitted_up_to(lane.partition, lane_seq)
                 EMITTED.inc(sum(len(row.lines) for row in decided.rows if row.partition in live))
             if self._to_emit.empty():
                 OLDEST_NOT_EMITTED.set_function(lambda: 0.0)

@@ -35,13 +35,13 @@ async def take_over_lane(connection: Connection, consumer: AIOKafkaConsumer, emi
             break
         await emitter.emit(rows)
         emitted = rows[-1].lane_seq
-        await lane_rows.mark_emitted(connection, partition, row.epoch, emitted)
+        await lane_rows.mark_emitted(connection, partition, row.epoch, emitter.emitted_up_to(partition, emitted))
         failpoint(MID_DRAIN)
     await _check_position(consumer, partition, row.position)
     facts = await lane_rows.facts_of(connection, partition)
     due = await lane_rows.next_due(connection, partition)
     state = LaneState(partition, row.clock, row.lane_seq, row.campaigns, row.blocks, facts, due)
-    return Lane(partition, row.epoch, row.position, state, emitted)
+    return Lane(partition, row.epoch, row.position, state, emitter.emitted_up_to(partition, emitted))
 
 
 async def _check_position(consumer: AIOKafkaConsumer, partition: int, position: int) -> None:

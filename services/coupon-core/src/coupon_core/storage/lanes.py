@@ -133,6 +133,14 @@ async def platform_identity(
     return row["partitions"], row["cluster_id"], row["told"]
 
 
+ANY_LANE = "SELECT EXISTS (SELECT FROM lane)"
+
+
+async def any_lane(connection: Connection) -> bool:
+    """Whether a lane was ever taken over in this database."""
+    return bool(await connection.fetchval(ANY_LANE))
+
+
 NEXT_DUE = "SELECT min(next_due) FROM campaign WHERE partition = $1 AND next_due IS NOT NULL"
 
 

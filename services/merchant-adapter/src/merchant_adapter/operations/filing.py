@@ -15,8 +15,10 @@ from contracts.merchants import (
     SyncUsers,
 )
 from contracts.schedules import TaskDue
+from merchant_adapter.announcing import tell_deliveries, tell_run
 from merchant_adapter.storage import Connection, deliveries, jobs, merchants, users
 
+ANOTHER_WAITS = "not needed: an earlier run over this merchant's users has not begun yet"
 MerchantCommands = SyncUsers | PushCampaign | RecallCoupons | RedriveDeliveries
 
 
@@ -30,6 +32,7 @@ async def on_merchant_command(connection: Connection, command: MerchantCommands,
             push = await deliveries.file_push(connection, merchant, campaign, audience)
             await jobs.want(connection, "push", push, merchant)
         case RecallCoupons(merchant=merchant, campaign=campaign, reason=reason):
+            await deliveries.end_push(connection, merchant, campaign)
             await _recall(connection, campaign, None, reason, merchant)
         case RedriveDeliveries(merchant=merchant, delivery=delivery):
             await deliveries.redrive(connection, merchant, delivery)
@@ -37,9 +40,18 @@ async def on_merchant_command(connection: Connection, command: MerchantCommands,
 
 
 async def on_task_due(connection: Connection, tick: TaskDue, time: datetime) -> None:
-    """A timed task is due: the tick's id is the run's id, so that a repeat changes nothing."""
-    await users.file_run(connection, tick.id, tick.action.merchant, tick.task)
-    await jobs.want(connection, "sync", tick.id, tick.action.merchant)
+    """A timed task is due: the tick's id is the run's id, so that a repeat changes nothing.
+
+    While a run that has not begun waits for a merchant who is down, further ticks add nothing but more listings.
+    """
+    merchant = tick.action.merchant
+    await users.file_run(connection, tick.id, merchant, tick.task)
+    if await users.another_waits(connection, merchant, tick.id):
+        run = await users.find_run(connection, tick.id)
+        if run is not None and run.status == "queued":
+            await tell_run(connection, await users.end_run(connection, run, detail=ANOTHER_WAITS))
+    else:
+        await jobs.want(connection, "sync", tick.id, merchant)
 
 
 async def on_profile(connection: Connection, profile: MerchantProfile, time: datetime) -> None:
@@ -67,5 +79,7 @@ async def campaigns_that_matter(connection: Connection, keys: Sequence[bytes]) -
 async def _recall(
     connection: Connection, campaign: UUID, number: int | None, reason: str, merchant: UUID | None
 ) -> None:
-    for concerned in await deliveries.recall(connection, campaign, number, reason, merchant):
+    changed = await deliveries.recall(connection, campaign, number, reason, merchant)
+    await tell_deliveries(connection, changed)
+    for concerned in {row.merchant for row in changed}:
         await jobs.want(connection, "deliver", concerned, concerned, at_once=True)

@@ -9,7 +9,7 @@ from contracts.fields import PLATFORM
 from contracts.identifiers import chunk_id
 from contracts.topics import COUPON_COMMANDS
 from merchant_adapter.core_reader import PAGE, CoreReader
-from merchant_adapter.storage import deliveries, jobs, users
+from merchant_adapter.storage import deliveries, jobs
 from merchant_adapter.storage.deliveries import Push
 from merchant_adapter.storage.jobs import Job
 from messaging.outbox import enqueue
@@ -30,6 +30,10 @@ async def push_campaign(pool: Pool, core: CoreReader, job: Job) -> None:
         push = await deliveries.find_push(connection, job.subject)
     if push is None:
         raise RuntimeError("a push that was filed is gone")
+    if push.ended:
+        async with pool.acquire() as connection:
+            await jobs.finish(connection, job)
+        return
     while push.issuing:
         push = await _issue_chunk(pool, job, push)
     listed_to, found = push.listed_to, PAGE
@@ -49,13 +53,13 @@ async def push_campaign(pool: Pool, core: CoreReader, job: Job) -> None:
 
 
 async def _issue_chunk(pool: Pool, job: Job, push: Push) -> Push:
-    """Order coupons for the next users; the command and the cursor are one transaction."""
+    """Order coupons for the next users; the command, who it is for and the cursor are one transaction."""
     async with pool.acquire() as connection, connection.transaction():
         await jobs.hold(connection, job)
-        chunk = await users.users_after(connection, push.merchant, push.issued_to or "", CHUNK)
-        if chunk:
+        fresh, up_to = await deliveries.next_users(connection, push, CHUNK)
+        if fresh:
             record = record_for(
-                IssueCoupons(rows=tuple(IssueRow(user=user["id"]) for user in chunk)),
+                IssueCoupons(rows=tuple(IssueRow(user=user) for user in fresh)),
                 id=chunk_id(push.id, push.issue_chunks),
                 source="/merchant-adapter",
                 subject=str(push.campaign),
@@ -65,8 +69,7 @@ async def _issue_chunk(pool: Pool, job: Job, push: Push) -> Push:
             )
             value = record.model_dump_json(exclude_none=True).encode()
             await enqueue(connection, COUPON_COMMANDS.name, str(push.campaign).encode(), value)
-        more = len(chunk) == CHUNK
-        await deliveries.note_issued(connection, push.id, chunk[-1]["id"] if chunk else push.issued_to, more=more)
+        await deliveries.note_issued(connection, push.id, up_to, chunks=int(bool(fresh)))
         again = await deliveries.find_push(connection, push.id)
     if again is None:
         raise RuntimeError("a push that was filed is gone")

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import structlog
 
+from contracts.merchants import InterfaceSettings
 from merchant_adapter.announcing import tell_run
 from merchant_adapter.calling import Caller, NotCallable
 from merchant_adapter.interfaces import (
     InterfaceFailure,
+    MerchantInterface,
     MerchantMisbehaves,
+    MerchantRefused,
     MerchantUnavailable,
     OutcomeUnknown,
     PagingCheck,
 )
-from merchant_adapter.storage import Connection, jobs, users
+from merchant_adapter.storage import jobs, users
 from merchant_adapter.storage.jobs import Job
+from merchant_adapter.storage.users import SyncRun
 from process.database import Pool
 from process.failpoints import declare, failpoint
 
 MERCHANT_ANSWERED = declare("adapter.page_answered")
 MOST_FAILURES = 12
+"""In a row, without a page between them."""
+PROFILE_GRACE = timedelta(seconds=15)
+"""A run may be ordered before the merchant's profile has arrived, which comes by another topic."""
+LOOK_AGAIN_SECONDS = 1.0
 
 logger = structlog.get_logger()
 
@@ -31,71 +41,89 @@ async def sync_users(pool: Pool, caller: Caller, job: Job) -> None:
     """
     async with pool.acquire() as connection:
         run = await users.find_run(connection, job.subject)
-        if run is None or run.status in ("done", "failed"):
+        if run is None or run.ended_at is not None:
             await jobs.finish(connection, job)
             return
-        try:
-            interface, settings = await caller.open(connection, run.merchant)
-        except NotCallable as error:
-            await _end(connection, job, run, str(error))
-            return
     check = PagingCheck()
-    while True:
+    while run.ended_at is None:
         try:
-            page = await interface.list_users(run.cursor, settings.page_size)
-            failpoint(MERCHANT_ANSWERED)
-            async with pool.acquire() as connection, connection.transaction():
-                await jobs.hold(connection, job)
-                counts = await users.store_page(connection, run, users.page_of(page.users, settings.fields))
-                check.page(run.cursor, page, counts.first_seen)
-                await users.advance_run(connection, run.id, page.next_cursor, counts, len(page.refused))
-                if page.next_cursor is None:
-                    ended = await users.end_run(connection, run, detail=None)
-                    await tell_run(connection, ended)
-                    await jobs.finish(connection, job)
-        except (MerchantUnavailable, OutcomeUnknown) as failure:
-            if job.failures + 1 >= MOST_FAILURES:
-                await _end_on(pool, job, run, f"gave up after {job.failures + 1} failures: {failure}")
+            interface, settings = await _open(pool, caller, run)
+            job, run = await _fetch_page(pool, interface, settings, job, run, check)
+        except NotCallable as error:
+            if error.may_pass and datetime.now(UTC) - run.made_at < PROFILE_GRACE:
+                await _postpone(pool, job, LOOK_AGAIN_SECONDS, failed=False)
                 return
-            pause = caller.pause(job.failures, failure)
-            logger.info("A merchant's users wait.", action="sync_waits", run=str(run.id), reason=str(failure))
-            async with pool.acquire() as connection:
-                await jobs.postpone(connection, job, pause, failed=True)
-            return
+            run = await _fail(pool, job, run, str(error))
+        except (MerchantUnavailable, OutcomeUnknown) as failure:
+            if job.failures + 1 < MOST_FAILURES:
+                logger.info("A merchant's users wait.", action="sync_waits", run=str(run.id), reason=str(failure))
+                await _postpone(pool, job, caller.pause(job.failures, failure), failed=True)
+                return
+            run = await _fail(pool, job, run, f"gave up after {job.failures + 1} failures in a row: {failure}")
+        except MerchantRefused as refusal:
+            if refusal.code == "invalid_cursor" and run.cursor is not None:
+                run, check = await _begin_anew(pool, job, run), PagingCheck()
+            else:
+                run = await _fail(pool, job, run, f"the merchant refused: {refusal.code}: {refusal.reason}"[:500])
         except MerchantMisbehaves as failure:
-            await _end_on(pool, job, run, str(failure))
-            return
+            run = await _fail(pool, job, run, str(failure))
         except InterfaceFailure as failure:
-            await _end_on(pool, job, run, f"{type(failure).__name__}: {failure}")
-            return
-        if page.next_cursor is None:
-            logger.info(
-                "A merchant's users were fetched.",
-                action="users_synced",
-                merchant_id=str(run.merchant),
-                seen=ended.seen,
-                new=ended.new,
-                changed=ended.changed,
-                gone=ended.gone,
-            )
-            return
-        async with pool.acquire() as connection:
-            again = await users.find_run(connection, run.id)
-        if again is None:
-            return
-        run = again
+            run = await _fail(pool, job, run, f"{type(failure).__name__}: {failure}")
 
 
-async def _end_on(pool: Pool, job: Job, run: users.SyncRun, detail: str) -> None:
+async def _open(pool: Pool, caller: Caller, run: SyncRun) -> tuple[MerchantInterface, InterfaceSettings]:
+    """Looked up for every page, so that a suspension and new settings count at once."""
     async with pool.acquire() as connection:
-        await _end(connection, job, run, detail)
+        return await caller.open(connection, run.merchant)
 
 
-async def _end(connection: Connection, job: Job, run: users.SyncRun, detail: str) -> None:
+async def _fetch_page(
+    pool: Pool, interface: MerchantInterface, settings: InterfaceSettings, job: Job, run: SyncRun, check: PagingCheck
+) -> tuple[Job, SyncRun]:
+    """One page, its users and its cursor; the last one ends the run."""
+    page = await interface.list_users(run.cursor, settings.page_size)
+    failpoint(MERCHANT_ANSWERED)
+    found = users.page_of(page.users, settings.fields)
+    async with pool.acquire() as connection, connection.transaction():
+        job = await jobs.progress(connection, job)
+        counts = await users.store_page(connection, run, found)
+        check.page(run.cursor, page, counts.first_seen)
+        run = await users.advance_run(connection, run, page.next_cursor, counts, len(page.refused))
+        if page.next_cursor is None:
+            run = await users.end_run(connection, run, detail=None)
+            await tell_run(connection, run)
+            await jobs.finish(connection, job)
+    if run.ended_at is not None:
+        logger.info(
+            "A merchant's users were fetched.",
+            action="users_synced",
+            merchant_id=str(run.merchant),
+            seen=run.seen,
+            new=run.new,
+            changed=run.changed,
+            gone=run.gone,
+        )
+    return job, run
+
+
+async def _begin_anew(pool: Pool, job: Job, run: SyncRun) -> SyncRun:
+    async with pool.acquire() as connection, connection.transaction():
+        await jobs.hold(connection, job)
+        logger.info("A merchant takes a cursor no more.", action="sync_restarted", run=str(run.id))
+        return await users.restart_run(connection, run)
+
+
+async def _postpone(pool: Pool, job: Job, seconds: float, *, failed: bool) -> None:
+    async with pool.acquire() as connection:
+        await jobs.postpone(connection, job, seconds, failed=failed)
+
+
+async def _fail(pool: Pool, job: Job, run: SyncRun, detail: str) -> SyncRun:
     """End the run as failed, with the sentence staff will read."""
-    async with connection.transaction():
+    async with pool.acquire() as connection, connection.transaction():
         await jobs.hold(connection, job)
         ended = await users.end_run(connection, run, detail=detail)
         await tell_run(connection, ended)
         await jobs.finish(connection, job)
     logger.warning("A merchant's users were not fetched.", action="sync_failed", run=str(run.id), reason=detail)
+    return ended

@@ -23,23 +23,26 @@ class Push:
     issue_chunks: int
     issuing: bool
     listed_to: int
+    ended: bool
 
 
 FILE = """
 INSERT INTO push (id, merchant, campaign, audience, issuing) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT (id) DO UPDATE SET ended = false, issuing = push.issuing OR excluded.issuing,
+    audience = CASE WHEN excluded.issuing THEN excluded.audience ELSE push.audience END,
+    issued_to = CASE WHEN push.issuing OR NOT excluded.issuing THEN push.issued_to END
 """
 
 
 async def file_push(connection: Connection, merchant: UUID, campaign: UUID, audience: str) -> UUID:
-    """File a push; its id. The same campaign and merchant again changes nothing."""
+    """File a push; its id. Ordered again for all users, it goes on to those who have none from it yet."""
     push = uuid5(merchant, str(campaign))
     await connection.execute(FILE, push, merchant, campaign, audience, audience == "all_users")
     return push
 
 
 FIND = """
-SELECT id, merchant, campaign, audience, issued_to, issue_chunks, issuing, listed_to FROM push WHERE id = $1
+SELECT id, merchant, campaign, audience, issued_to, issue_chunks, issuing, listed_to, ended FROM push WHERE id = $1
 """
 
 
@@ -59,12 +62,40 @@ async def pushed_among(connection: Connection, campaigns: Sequence[str]) -> set[
     return {str(row["campaign"]) for row in await connection.fetch(PUSHED, campaigns)}
 
 
-ISSUED = "UPDATE push SET issued_to = $2, issue_chunks = issue_chunks + 1, issuing = $3 WHERE id = $1"
+END_PUSH = "UPDATE push SET ended = true WHERE merchant = $1 AND campaign = $2"
 
 
-async def note_issued(connection: Connection, push: UUID, up_to: str | None, *, more: bool) -> None:
-    """Coupons were ordered for the users up to this id."""
-    await connection.execute(ISSUED, push, up_to, more)
+async def end_push(connection: Connection, merchant: UUID, campaign: UUID) -> None:
+    """Deliver no further coupons of the campaign to the merchant, until the push is ordered again."""
+    await connection.execute(END_PUSH, merchant, campaign)
+
+
+NEXT_USERS = """
+SELECT u.user_id, p.user_id IS NULL AS fresh
+FROM merchant_user u LEFT JOIN push_user p ON p.push = $1 AND p.user_id = u.user_id
+WHERE u.merchant = $2 AND u.user_id > $3 AND NOT u.gone ORDER BY u.user_id LIMIT $4
+"""
+GIVEN = "INSERT INTO push_user (push, user_id) SELECT $1, * FROM unnest($2::text[])"
+
+
+async def next_users(connection: Connection, push: Push, limit: int) -> tuple[list[str], str | None]:
+    """Of the next users by id those who have no coupon from this push, noted as having one; and the last id of all.
+
+    The last id is None when there were fewer than `limit`: nobody is left.
+    """
+    rows = await connection.fetch(NEXT_USERS, push.id, push.merchant, push.issued_to or "", limit)
+    fresh = [row["user_id"] for row in rows if row["fresh"]]
+    if fresh:
+        await connection.execute(GIVEN, push.id, fresh)
+    return fresh, rows[-1]["user_id"] if len(rows) == limit else None
+
+
+ISSUED = "UPDATE push SET issued_to = $2, issue_chunks = issue_chunks + $3, issuing = $4 WHERE id = $1"
+
+
+async def note_issued(connection: Connection, push: UUID, up_to: str | None, *, chunks: int) -> None:
+    """Coupons were ordered for the users up to this id, with so many commands; None: for all."""
+    await connection.execute(ISSUED, push, up_to, chunks, up_to is not None)
 
 
 LIST = """
@@ -105,6 +136,7 @@ class DeliveryRow:
     receipt: str | None
     reason: str | None
     changed_at: datetime
+    changes: int
 
     @property
     def coupon(self) -> str:
@@ -112,9 +144,9 @@ class DeliveryRow:
         return f"{self.campaign}.{self.number}"
 
 
-COLUMNS = "id, merchant, campaign, number, user_id, state, attempts, next_at, receipt, reason, changed_at"
+COLUMNS = "id, merchant, campaign, number, user_id, state, attempts, next_at, receipt, reason, changed_at, changes"
 LOST_TRACK = """
-UPDATE delivery SET state = 'unknown', changed_at = now() WHERE merchant = $1 AND state = 'sent'
+UPDATE delivery SET state = 'unknown', changed_at = now(), changes = changes + 1 WHERE merchant = $1 AND state = 'sent'
 """
 
 
@@ -148,53 +180,83 @@ async def seconds_to_next_delivery(connection: Connection, merchant: UUID) -> fl
 
 
 SENT = """
-UPDATE delivery SET state = 'sent', attempts = attempts + 1, changed_at = now()
-FROM unnest($1::uuid[]) AS s(id) WHERE delivery.id = s.id
+UPDATE delivery SET state = 'sent', attempts = attempts + 1, changed_at = now(), changes = changes + 1
+WHERE id = ANY ($1::uuid[]) AND state IN ('pending', 'retrying', 'unknown') RETURNING id
 """
 
 
-async def mark_sent(connection: Connection, deliveries: Sequence[UUID]) -> None:
-    """About to be sent; committed before the call, so that a crash leaves them unknown, not pending."""
-    await connection.execute(SENT, deliveries)
+async def mark_sent(connection: Connection, deliveries: Sequence[UUID]) -> set[UUID]:
+    """About to be sent; committed before the call, so that a crash leaves them unknown, not pending.
+
+    Returns those that may be sent: the others were recalled meanwhile.
+    """
+    return {row["id"] for row in await connection.fetch(SENT, deliveries)}
 
 
+# A recall that came while the call was under way is not lost: what the merchant may have is still to be taken back.
 SETTLE = f"""
-UPDATE delivery SET state = new.state, receipt = coalesce(new.receipt, delivery.receipt), reason = new.reason,
-    next_at = now() + make_interval(secs => new.pause), changed_at = now()
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::float[]) AS new(key, state, receipt, reason, pause)
+UPDATE delivery SET
+    state = CASE WHEN delivery.state = 'recalling' AND NOT $6 AND new.state <> 'dead' THEN 'recalling'
+        ELSE new.state END,
+    receipt = coalesce(new.receipt, delivery.receipt), attempts = delivery.attempts + new.tried,
+    reason = CASE WHEN delivery.state = 'recalling' AND NOT $6 THEN delivery.reason ELSE new.reason END,
+    next_at = now() + make_interval(secs => new.pause), changed_at = now(), changes = delivery.changes + 1
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::float[], $7::int[])
+    AS new(key, state, receipt, reason, pause, tried)
 WHERE delivery.id = new.key
 RETURNING {", ".join(f"delivery.{column}" for column in COLUMNS.split(", "))}
 """
-Settlement = tuple[UUID, str, str | None, str | None, float]
-"""Delivery, new state, receipt, reason, seconds until it may be tried again."""
 
 
-async def settle(connection: Connection, settlements: Sequence[Settlement]) -> list[DeliveryRow]:
-    """Write what became of deliveries; the rows as they are then."""
-    columns = [list(column) for column in zip(*settlements, strict=True)]
-    return [DeliveryRow(**dict(row)) for row in await connection.fetch(SETTLE, *columns)]
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a delivery. `pause`: seconds until it may be tried again; `tried`: attempts not yet counted."""
+
+    delivery: UUID
+    state: str
+    receipt: str | None = None
+    reason: str | None = None
+    pause: float = 0.0
+    tried: int = 0
 
 
-RECALL = """
+async def settle(
+    connection: Connection, settlements: Sequence[Settlement], *, recall: bool = False
+) -> list[DeliveryRow]:
+    """Write what became of deliveries, or of their recall; the rows as they are then."""
+    rows = await connection.fetch(
+        SETTLE,
+        [each.delivery for each in settlements],
+        [each.state for each in settlements],
+        [each.receipt for each in settlements],
+        [each.reason for each in settlements],
+        [each.pause for each in settlements],
+        recall,
+        [each.tried for each in settlements],
+    )
+    return [DeliveryRow(**dict(row)) for row in rows]
+
+
+RECALL = f"""
 UPDATE delivery SET
     state = CASE WHEN state IN ('confirmed', 'unknown', 'sent') THEN 'recalling' ELSE 'dead' END,
-    reason = $3, next_at = now(), changed_at = now(), attempts = 0
+    reason = $3, next_at = now(), changed_at = now(), changes = changes + 1, attempts = 0
 WHERE campaign = $1 AND ($2::bigint IS NULL OR number = $2) AND ($4::uuid IS NULL OR merchant = $4)
   AND state NOT IN ('dead', 'recalling', 'recalled')
-RETURNING merchant
+RETURNING {COLUMNS}
 """
 
 
 async def recall(
     connection: Connection, campaign: UUID, number: int | None, reason: str, merchant: UUID | None
-) -> set[UUID]:
-    """Take back what was or may have been delivered; what was not yet sent is not sent. The merchants concerned."""
+) -> list[DeliveryRow]:
+    """Take back what was or may have been delivered; what was not yet sent is dead and will not be. Those changed."""
     rows = await connection.fetch(RECALL, campaign, number, reason, merchant)
-    return {row["merchant"] for row in rows}
+    return [DeliveryRow(**dict(row)) for row in rows]
 
 
 REDRIVE = """
-UPDATE delivery SET state = 'unknown', attempts = 0, next_at = now(), changed_at = now()
+UPDATE delivery SET state = 'unknown', attempts = 0, next_at = now(), changed_at = now(), changes = changes + 1
 WHERE merchant = $1 AND state = 'dead' AND ($2::uuid IS NULL OR id = $2)
 """
 

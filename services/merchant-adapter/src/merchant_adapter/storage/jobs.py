@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from merchant_adapter.storage import Connection
 
-LEASE_SECONDS = 45
-"""Longer than one call to a merchant may take; every write of a job renews it."""
+LEASE_SECONDS = 12
+"""So long a job of a killed process rests. Every write of a job renews its lease, and `renew` does meanwhile."""
 
 
 class LeaseLost(Exception):
@@ -32,13 +33,11 @@ INSERT INTO job (kind, subject, merchant) VALUES ($1, $2, $3)
 ON CONFLICT (kind, subject) DO UPDATE SET wanted = job.wanted + 1,
     due_at = CASE WHEN job.failures = 0 OR $4 THEN least(job.due_at, now()) ELSE job.due_at END
 """
-WAKE = "SELECT pg_notify('adapter_job', '')"
 
 
 async def want(connection: Connection, kind: str, subject: UUID, merchant: UUID, *, at_once: bool = False) -> None:
     """There is (more) to do. A job that waits after failures keeps waiting, unless `at_once`."""
     await connection.execute(WANT, kind, subject, merchant, at_once)
-    await connection.execute(WAKE)
 
 
 WANT_PUSHES = """
@@ -90,6 +89,32 @@ async def hold(connection: Connection, job: Job) -> None:
         raise LeaseLost
 
 
+RENEW = """
+UPDATE job SET held_until = now() + make_interval(secs => $4)
+FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS mine(kind, subject, fence)
+WHERE job.kind = mine.kind AND job.subject = mine.subject AND job.fence = mine.fence AND job.held_until >= now()
+"""
+
+
+async def renew(connection: Connection, held: Sequence[Job]) -> None:
+    """Keep the leases of these jobs, while they wait for a merchant; one that ran out stays so."""
+    kinds, subjects, fences = [job.kind for job in held], [job.subject for job in held], [job.fence for job in held]
+    await connection.execute(RENEW, kinds, subjects, fences, LEASE_SECONDS)
+
+
+PROGRESS = """
+UPDATE job SET held_until = now() + make_interval(secs => $4), failures = 0
+WHERE kind = $1 AND subject = $2 AND fence = $3 RETURNING fence
+"""
+
+
+async def progress(connection: Connection, job: Job) -> Job:
+    """As `hold`, and what failed before counts no more, because something went well. Raises LeaseLost."""
+    if await connection.fetchval(PROGRESS, job.kind, job.subject, job.fence, LEASE_SECONDS) is None:
+        raise LeaseLost
+    return replace(job, failures=0)
+
+
 FINISH = """
 UPDATE job SET met = $4, failures = 0, held_until = '-infinity', due_at = now()
 WHERE kind = $1 AND subject = $2 AND fence = $3
@@ -112,12 +137,13 @@ async def postpone(connection: Connection, job: Job, seconds: float, *, failed: 
     await connection.execute(POSTPONE, job.kind, job.subject, job.fence, seconds, int(failed))
 
 
-NEXT_DUE = """
-SELECT extract(epoch FROM min(greatest(due_at, held_until)) - now()) FROM job WHERE met < wanted
+OPEN = """
+SELECT count(*) AS open, coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now())), 0)::float
+    AS oldest FROM job WHERE met < wanted
 """
 
 
-async def seconds_to_next(connection: Connection) -> float | None:
-    """Seconds until some job can be taken; None: there is none."""
-    seconds = await connection.fetchval(NEXT_DUE)
-    return None if seconds is None else float(seconds)
+async def open_jobs(connection: Connection) -> tuple[int, float]:
+    """How many jobs are open, and for how many seconds the longest of those due has been."""
+    (row,) = await connection.fetch(OPEN)
+    return row["open"], row["oldest"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from merchant_adapter.storage import Connection
 
@@ -31,15 +31,28 @@ class SyncRun:
     detail: str | None
     made_at: datetime
     ended_at: datetime | None
+    scan: UUID
+    """What users of this listing are marked with as seen."""
 
 
-COLUMNS = "id, merchant, task, status, cursor, pages, seen, new, changed, gone, refused, detail, made_at, ended_at"
+COLUMNS = (
+    "id, merchant, task, status, cursor, pages, seen, new, changed, gone, refused, detail, made_at, ended_at, "
+    "coalesce(scan, id) AS scan"
+)
 FILE = "INSERT INTO sync_run (id, merchant, task) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
 
 
 async def file_run(connection: Connection, run: UUID, merchant: UUID, task: UUID | None) -> None:
     """File a run; the same run again changes nothing."""
     await connection.execute(FILE, run, merchant, task)
+
+
+WAITING = "SELECT EXISTS (SELECT FROM sync_run WHERE merchant = $1 AND status = 'queued' AND id <> $2)"
+
+
+async def another_waits(connection: Connection, merchant: UUID, run: UUID) -> bool:
+    """Whether another run over the merchant's users is filed and has not begun."""
+    return bool(await connection.fetchval(WAITING, merchant, run))
 
 
 FIND = f"SELECT {COLUMNS} FROM sync_run WHERE id = $1"
@@ -101,24 +114,41 @@ async def store_page(
     texts = [json.dumps(attributes, sort_keys=True, ensure_ascii=False) for attributes, _ in users.values()]
     hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True) for text in texts]
     deleted = [gone for _, gone in users.values()]
-    row = await connection.fetchrow(PAGE, run.merchant, run.id, list(users), texts, hashes, deleted)
+    row = await connection.fetchrow(PAGE, run.merchant, run.scan, list(users), texts, hashes, deleted)
     return PageCounts(**dict(row)) if row is not None else PageCounts(0, 0, 0, 0)
 
 
-ADVANCE = """
+ADVANCE = f"""
 UPDATE sync_run SET status = 'running', cursor = $2, pages = pages + 1, seen = seen + $3, new = new + $4,
     changed = changed + $5, gone = gone + $6, refused = refused + $7
-WHERE id = $1
+WHERE id = $1 RETURNING {COLUMNS}
 """
 
 
-async def advance_run(connection: Connection, run: UUID, cursor: str | None, counts: PageCounts, refused: int) -> None:
-    """Add a page to the report and move the cursor, in the transaction of the page itself."""
-    await connection.execute(ADVANCE, run, cursor, counts.first_seen, counts.new, counts.changed, counts.gone, refused)
+async def advance_run(
+    connection: Connection, run: SyncRun, cursor: str | None, counts: PageCounts, refused: int
+) -> SyncRun:
+    """Add a page to the report and move the cursor, in the transaction of the page itself; the run after it."""
+    row = await connection.fetchrow(
+        ADVANCE, run.id, cursor, counts.first_seen, counts.new, counts.changed, counts.gone, refused
+    )
+    return run if row is None else SyncRun(**dict(row))
+
+
+RESTART = f"""
+UPDATE sync_run SET scan = $2, cursor = NULL, seen = 0, refused = 0 WHERE id = $1 RETURNING {COLUMNS}
+"""
+
+
+async def restart_run(connection: Connection, run: SyncRun) -> SyncRun:
+    """Begin the listing anew: the merchant takes its cursor no more. Changes found so far stay in the report."""
+    row = await connection.fetchrow(RESTART, run.id, uuid4())
+    return run if row is None else SyncRun(**dict(row))
 
 
 TOMBSTONES = """
-UPDATE merchant_user SET gone = true, changed_at = now() WHERE merchant = $1 AND seen_run <> $2 AND NOT gone
+UPDATE merchant_user SET gone = true, attributes = '{}', hash = 0, changed_at = now()
+WHERE merchant = $1 AND seen_run <> $2 AND NOT gone
 """
 END = """
 UPDATE sync_run SET status = $2, detail = $3, gone = gone + $4, ended_at = now() WHERE id = $1
@@ -129,7 +159,7 @@ async def end_run(connection: Connection, run: SyncRun, *, detail: str | None) -
     """End a run: without `detail` it is done, and who was not seen is gone; with it, it failed."""
     gone = 0
     if detail is None:
-        status = await connection.execute(TOMBSTONES, run.merchant, run.id)
+        status = await connection.execute(TOMBSTONES, run.merchant, run.scan)
         gone = int(status.rpartition(" ")[2])
     await connection.execute(END, run.id, "done" if detail is None else "failed", detail, gone)
     ended = await find_run(connection, run.id)

@@ -1,0 +1,161 @@
+"""The same log makes the same database and the same event bytes, whatever the batches; a rebuild sends nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from contracts.campaigns import AmountOff, Terms
+from contracts.commands import BuildingRules, GenerateCampaign, IssueCoupons, IssueRow, SetBuildingRules, StopCampaign
+from contracts.fields import PLATFORM
+from contracts.identifiers import campaign_id
+from contracts.topics import TOPICS
+from tests.failures.checker import check
+from tests.failures.evidence import Tables, read_tables, read_to_end
+from tests.failures.load import Load
+from tests.failures.rebuilds import rebuilding, rebuilt_differently
+from tests.support.core import CorePlatform, running_core
+from tests.support.databases import Databases
+from tests.support.servers import Servers
+
+BATCHES = (1, 7, 1_000)
+
+
+@dataclass
+class Lived:
+    """A platform that has lived and was stopped; what its database held then."""
+
+    platform: CorePlatform
+    load: Load
+    tables: Tables
+
+
+@pytest.fixture(scope="module")
+async def lived(
+    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Lived]:
+    """Load on told time: the clock moves, and rules and merchants change, while commands are decided."""
+    folder = tmp_path_factory.mktemp("lived")
+    async with running_core(databases, backend.bootstrap, folder, told=True, processes=2) as core:
+        start = datetime.now(UTC)
+        await core.tell_time(start)
+        load = Load(core)
+        async with load.client:
+            await load.prepare(16)
+            load.start()
+            for step, rules in enumerate((BuildingRules(greatest_quantity=30), BuildingRules(greatest_quantity=60))):
+                await load.until(100)
+                await core.tell_time(start + timedelta(seconds=6 + 6 * step))
+                await core.on_all_lanes(
+                    lambda lane, step=step, rules=rules: SetBuildingRules(  # type: ignore[misc]
+                        partition=lane, party=PLATFORM, version=step + 1, rules=rules
+                    )
+                )
+                await core.set_merchant(load.merchants[0], "suspended" if step == 0 else "active")
+            await load.until(100)
+            await load.finish()
+            await core.tell_time(start + timedelta(days=2))
+            await stopped(core)
+            yield Lived(core, load, await read_tables(core.database.url("core")))
+
+
+async def stopped(core: CorePlatform) -> None:
+    for process in core.processes.values():
+        if process.process.poll() is None:
+            assert await asyncio.to_thread(process.stop) == 0
+
+
+async def everything_sent(bootstrap: str) -> dict[str, int]:
+    ends, _ = await read_to_end(bootstrap, TOPICS)
+    return {f"{place.topic}-{place.partition}": end for place, end in ends.items()}
+
+
+def codes_refused(tables: Tables) -> set[str]:
+    return {row["code"] for row in tables.refusal}
+
+
+async def test_batches_of_1_7_and_1000_and_a_rebuild_give_equal_rows_and_event_bytes(
+    lived: Lived, databases: Databases
+) -> None:
+    assert {"building_rule_forbids", "merchant_not_active", "campaign_over"} <= codes_refused(lived.tables)
+    before = await everything_sent(lived.platform.bootstrap)
+    made = await asyncio.gather(*(rebuilding(lived.platform, databases, batch) for batch in BATCHES))
+    assert await everything_sent(lived.platform.bootstrap) == before, "a rebuild sends nothing"
+    rows = {}
+    for batch, rebuilt in zip(BATCHES, made, strict=True):
+        tables = await read_tables(rebuilt.database.url("core"))
+        found = rebuilt_differently(lived.tables, tables)
+        if found:
+            pytest.fail(f"batches of {batch}:\n" + "\n".join(map(str, found)), pytrace=False)
+        rows[batch] = len(tables.journal)
+        if batch != BATCHES[-1]:
+            await asyncio.to_thread(databases.drop, rebuilt.database)
+    assert rows[1] > rows[7] > rows[1_000], f"the batches were of different sizes: {rows}"
+
+    # The last one goes on where the lost one was: its clients notice nothing.
+    rebuilt = made[-1]
+    await rebuilt.open()
+    try:
+        rebuilt.start_process(0)
+        await rebuilt.wait_ready(0)
+        async with lived.load.client_of(rebuilt) as client:
+            await client.ask_all_again()
+        found = await check(rebuilt.bootstrap, rebuilt.database.url("core"), client.journal, rebuilt.partitions)
+    finally:
+        await rebuilt.close()
+        await asyncio.to_thread(databases.drop, rebuilt.database)
+    if found:
+        pytest.fail("\n".join(map(str, found)), pytrace=False)
+
+
+async def test_a_rebuild_refuses_a_database_that_has_lanes(lived: Lived) -> None:
+    process = lived.platform.start_process(5, SCRIP_REBUILD="1")
+    assert await asyncio.to_thread(process.process.wait, 60) == 1
+    assert "begin with a new one" in process.log_end()
+    del lived.platform.processes[5]
+
+
+async def test_what_a_lost_platform_had_decided_and_not_sent_is_sent_after_the_rebuild(
+    databases: Databases, backend: Servers, tmp_path: Path
+) -> None:
+    async with running_core(databases, backend.bootstrap, tmp_path, told=False, processes=0) as core:
+        core.start_process(0, SCRIP_FAILPOINTS="core.between_slice_and_continuation=kill@1")
+        await core.wait_ready(0)
+        campaign = await held_by_four(core)
+        stop = core.record(StopCampaign(reason="over"), campaign=campaign)
+        await core.append_record(stop)
+        assert await asyncio.to_thread(core.processes[0].process.wait, 60) == -9
+
+        rebuilt = await rebuilding(core, databases, 1_000)
+        assert {row["state"] for row in (await read_tables(rebuilt.database.url("core"))).coupon} == {1}
+        await rebuilt.open()
+        try:
+            rebuilt.start_process(0)
+            await rebuilt.wait_ready(0)
+            found = await check(rebuilt.bootstrap, rebuilt.database.url("core"), {}, rebuilt.partitions)
+            tables = await read_tables(rebuilt.database.url("core"))
+        finally:
+            await rebuilt.close()
+            await asyncio.to_thread(databases.drop, rebuilt.database)
+        assert not found, found
+        assert {row["state"] for row in tables.coupon} == {5}, "the continuation voids what was held"
+
+
+async def held_by_four(core: CorePlatform) -> UUID:
+    campaign = campaign_id(PLATFORM, "stopped")
+    now = datetime.now(UTC)
+    terms = Terms.model_validate(
+        {
+            "name": "stopped",
+            "currency": "EUR",
+            "discount": AmountOff(amount=500),
+            "validity": {"starts": now - timedelta(days=1), "ends": now + timedelta(days=1)},
+        }
+    )
+    await core.done(GenerateCampaign(terms=terms, quantity=10), campaign=campaign)
+    await core.done(IssueCoupons(rows=tuple(IssueRow(user=f"user-{n}") for n in range(4))), campaign=campaign)
+    return campaign
