@@ -10,8 +10,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dialects.declared.declaration import DeclarationInvalid
-from dialects.declared.trial import try_profile
 from scrip.errors import PlatformError
 from scrip.gateway_client import GatewayClient
 from scrip.platform_commands import HomeOption
@@ -166,6 +164,10 @@ def try_on_sample(
     file: Path, sample: Annotated[Path, typer.Option(help="A request of the merchant's system, as JSON.")]
 ) -> None:
     """Show the canonical command a declared profile makes of a sample request; nothing is sent."""
+    # Only here: all contracts hang on it, which would double the start of every other command.
+    from dialects.declared.declaration import DeclarationInvalid
+    from dialects.declared.trial import try_profile
+
     try:
         trials = try_profile(document(file), document(sample))
     except DeclarationInvalid as error:
