@@ -9,6 +9,7 @@ import typer.main
 
 from contracts.commands import COMMANDS
 from contracts.events import EVENT_TYPES
+from contracts.fields import Fact
 from contracts.merchants import MerchantCommand, MerchantEvent
 from contracts.schedules import TaskDue
 from contracts.topics import TOPICS
@@ -60,15 +61,15 @@ def test_every_word_of_the_command_line_exists() -> None:
         found = typer.main.get_command(app)
         for word in words:
             assert word in getattr(found, "commands", {}), f"scrip {' '.join(words)}"
-            found = found.commands[word]  # type: ignore[attr-defined]
+            found = found.commands[word]
 
 
 def test_every_command_and_event_exists() -> None:
     of_others = MerchantCommand.__subclasses__()  # those of the scheduler as well
     commands = {kind.__name__ for kind in (*COMMANDS, *of_others)}
     assert named(2) - commands == set()
-    elsewhere = (*MerchantEvent.__subclasses__(), TaskDue)
-    types = {*EVENT_TYPES.values(), *(str(each.model_fields["type"].default) for each in elsewhere)}  # type: ignore[attr-defined]
+    elsewhere: tuple[type[Fact], ...] = (*MerchantEvent.__subclasses__(), TaskDue)
+    types = {*EVENT_TYPES.values(), *(str(each.model_fields["type"].default) for each in elsewhere)}
     events = {name.removeprefix("scrip.").removesuffix(".v1") for name in types}
     assert named(3) - events == set()
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from contracts.commands import ClaimCoupon
 from tests.support.journeys import Journey, Stream, answered, code_of, kinds, numbers, order, until
@@ -20,6 +20,7 @@ ENDS = {
     "coupon.voided": "voided",
     "coupon.expired": "expired",
 }
+LETTERS = "/dead-letters?reason=too_late&limit=200"
 STATES = ("held", "reserved", "redeemed", "voided", "expired", "burned")
 
 
@@ -143,18 +144,16 @@ def test_events_are_seen_soon_after_they_happened(journey: Journey) -> None:
 def test_dead_letters_are_listed_shown_and_redriven_by_the_command_line(journey: Journey) -> None:
     campaign = made(journey)
     late = journey.send(ClaimCoupon(user="late"), campaign, notafter=datetime.now(UTC) - timedelta(minutes=1))
-    letters = until(
-        "the dead letter",
-        lambda: [
-            each
-            for each in journey.scrip_json("dead-letters", "list", "--reason", "too_late", "--limit", "200")
-            if each["command"] == str(late)
-        ],
-    )
-    name = letters[0]["id"]
+    until("the dead letter", lambda: of_command(journey.done("GET", LETTERS)["dead_letters"], late))
+    listed = journey.scrip_json("dead-letters", "list", "--reason", "too_late", "--limit", "200")
+    name = of_command(listed, late)[0]["id"]
     shown = journey.scrip("dead-letters", "show", name)
     assert (name in shown, str(late) in shown) == (True, True)
     assert journey.campaign(campaign)["issued"] == 0
     assert journey.scrip_json("dead-letters", "redrive", name)["command"] == str(late)
     assert answered(journey.outcome(late))["user"] == "late"
     assert journey.campaign(campaign)["issued"] == 1
+
+
+def of_command(letters: list[dict[str, Any]], command: UUID) -> list[dict[str, Any]]:
+    return [letter for letter in letters if letter["command"] == str(command)]

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -157,10 +157,6 @@ class Journey:
 
     platform: Platform
     http: httpx.Client
-    _producer: Producer = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._producer = Producer({"bootstrap.servers": self.platform.bootstrap, "enable.idempotence": True})
 
     # -- HTTP ---------------
 
@@ -281,8 +277,9 @@ class Journey:
         key, value = str(campaign).encode(), record.model_dump_json(exclude_none=True).encode()
         signature = sign(writer or self.writer("gateway"), COUPON_COMMANDS.name, key, value)
         lane = partition_of(key, self.platform.lanes)
-        self._producer.produce(COUPON_COMMANDS.name, value, key, lane, headers=[("scrip-writer", signature)])
-        assert self._producer.flush(PATIENCE_SECONDS) == 0
+        producer = Producer({"bootstrap.servers": self.platform.bootstrap, "enable.idempotence": True})
+        producer.produce(COUPON_COMMANDS.name, value, key, lane, headers=[("scrip-writer", signature)])
+        assert producer.flush(PATIENCE_SECONDS) == 0
         return record.id
 
     def outcome(self, command: UUID | str) -> httpx.Response:
