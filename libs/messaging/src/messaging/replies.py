@@ -87,6 +87,10 @@ class ReplyReader:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._consumer.stop()
 
+    async def ask_broker(self) -> None:
+        """One question to the broker that holds the partition, for /readyz. Raises KafkaError while it is away."""
+        await self._consumer.end_offsets([self._partition])
+
     def reasons(self) -> list[str]:
         """Why no replies come in at present; for /readyz."""
         reading = self._reading is not None and not self._reading.done()

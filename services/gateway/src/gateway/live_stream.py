@@ -130,6 +130,8 @@ class LiveStream:
             while not stop.is_set():
                 # Reading what nobody watches would cost as much as a tenth of answering the claims that caused it.
                 await self._wanted.wait()
+                if stop.is_set():
+                    break
                 consumer = self._consumer()
                 try:
                     async with asyncio.timeout(START_SECONDS):

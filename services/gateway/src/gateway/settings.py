@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from process.settings import ServiceSettings
 
@@ -26,6 +26,17 @@ class GatewaySettings(ServiceSettings):
         description="Access requests of unknown applicants accepted from one address per minute.",
     )
     stream_connections: int = Field(default=100, ge=1, description="Live streams served at the same time.")
+    connections: int = Field(
+        default=2_000, ge=1, description="Connections and requests open at the same time; more are answered 503."
+    )
     advance_clock_seconds: float = Field(
         default=600.0, gt=0, description="How long POST /internal/v1/clock waits before it answers 202."
     )
+
+    @model_validator(mode="after")
+    def _shortcuts_are_for_tests(self) -> GatewaySettings:
+        if self.profile == "production" and self.clock == "told":
+            raise ValueError("told time is refused in the production profile: use SCRIP_CLOCK=record")
+        if self.profile == "production" and self.auto_verify:
+            raise ValueError("SCRIP_AUTO_VERIFY is refused in the production profile: staff verify there")
+        return self

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from contracts.topics import COUPON_COMMANDS, MERCHANT_COMMANDS, SCHEDULE_COMMANDS
 from gateway.access import merchants as life
@@ -113,7 +114,13 @@ class Gateway:
             self.parts.live.run(stop),
             self._tidy(ending),
         )
-        async with serve(app, self.settings.http_host, self.settings.http_port, drain_seconds=DRAIN_SECONDS) as port:
+        async with serve(
+            app,
+            self.settings.http_host,
+            self.settings.http_port,
+            drain_seconds=DRAIN_SECONDS,
+            concurrency_limit=self.settings.connections,
+        ) as port:
             logger.info("The gateway serves.", action="gateway_serving", port=port)
             tasks = [asyncio.create_task(each) for each in work]
             stopping = asyncio.create_task(stop.wait())
@@ -133,6 +140,11 @@ class Gateway:
     async def why_not_ready(self) -> list[str]:
         """Reasons for which no work can be done now."""
         reasons = [*self.replies.reasons(), *self.relay.reasons()]
+        try:
+            async with asyncio.timeout(1.0):
+                await self.replies.ask_broker()
+        except (KafkaError, TimeoutError):
+            reasons.append("The Kafka broker does not answer.")
         if not self.watch.listening:
             reasons.append("Changes of merchants are not heard of: the database is away.")
         try:

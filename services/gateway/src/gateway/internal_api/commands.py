@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.answers import Reply
+from contracts.commands import ClaimCoupon, RedeemCoupon
 from contracts.fields import Contract
 from dialects.json_body import read_model
 from gateway.answering import answer
-from gateway.commanding import Caller
+from gateway.commanding import Caller, Pending
 from gateway.parts import Parts
 from gateway.requests import read_body, request_number, seconds_to_wait, told_moment
+
+QUIET = (ClaimCoupon, RedeemCoupon)
+
+logger = structlog.get_logger()
 
 
 async def carry_out(
@@ -43,5 +50,19 @@ async def send(
         number,
         at=told_moment(request, told=parts.settings.clock == "told"),
         wait_seconds=seconds_to_wait(request),
+    )
+    status = "pending" if isinstance(outcome, Pending) else outcome.status
+    # Hundreds a second are ordinary there; metrics count them, and what went wrong is still told.
+    told = logger.debug if status == "done" and isinstance(command, QUIET) else logger.info
+    told(
+        "A command was answered.",
+        action="command_answered",
+        operation=type(command).__name__,
+        command=str(outcome.command),
+        campaign=str(campaign),
+        party=caller.party,
+        actor=caller.actor,
+        outcome=status,
+        refusal=outcome.refusal.code if isinstance(outcome, Reply) and outcome.refusal else None,
     )
     return answer(outcome, created=created)

@@ -51,6 +51,8 @@ class ToolDocument(Contract):
     rights: Annotated[tuple[ToolRight, ...], Field(min_length=1, max_length=10)]
     reply_topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = None
     active: bool = True
+    keep_previous_key: bool = True
+    """Let the key before the new one stay good; put again without it, a key that leaked is worth nothing."""
 
 
 class TokenDocument(Contract):
@@ -169,7 +171,7 @@ async def put_tool(request: Request) -> Response:
         command = {
             "tool": tool.name,
             "version": tool.version,
-            "key_versions": [tool.key_version],
+            "key_versions": key_versions(tool.key_version, keep_previous=document.keep_previous_key),
             "rights": tool.rights,
             "reply_topic": tool.reply_topic,
             "active": tool.active,
@@ -194,6 +196,11 @@ async def tools(request: Request) -> Response:
     await parts.staff_door.demand(request, "viewer")
     found = await rules_and_tools.tools(parts.pool)
     return answer(ToolList(tools=[_tool_view(tool) for tool in found]))
+
+
+def key_versions(newest: int, *, keep_previous: bool) -> list[int]:
+    """Which versions of a tool's key are good."""
+    return [newest - 1, newest] if keep_previous and newest > 1 else [newest]
 
 
 def _tool_view(tool: StoredTool) -> ToolView:

@@ -42,8 +42,7 @@ class StoredTool:
     active: bool
 
 
-# A new key each time it is put: the one shown before stays good for the version named in its signature only
-# as long as key_versions holds it.
+# A new key each time it is put; which versions are good is told to the lanes.
 _PUT_TOOL = """
 INSERT INTO tool (name, version, key_version, rights, reply_topic, active, changed_by)
 VALUES ($1, 1, 1, $2, $3, $4, $5)
