@@ -60,6 +60,7 @@ def main(given: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         report.heading("Interrupted.")
+        report.measured(f"The platform's data and logs stay in {home}.")
         return 130
     finally:
         platform.stop()

@@ -27,7 +27,7 @@ def collect(story: Story) -> None:
         ) as step,
         results.timed("read events back") as rate,
     ):
-        events = topics.count_events(platform.bootstrap, moments, step.advance)
+        events = topics.count_events(platform.bootstrap, moments, lambda read: step.advance(read, "records read"))
         rate.count += events.records
     story.report.line(f"{events.campaigns:,} campaigns, each numbered 1..n without a gap")
     story.report.measured(f"{events.records:,} records, {events.repeats:,} of them repeats, which were dropped")

@@ -21,7 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 MEASURED = "~ "
-WIDTH = 118
+WIDTH = 130
+"""Of what is printed where there is no terminal: the widest table fits."""
 QUIET_SECONDS = 5.0
 
 
@@ -159,9 +160,9 @@ class Report:
         memory = ", ".join(f"{name} {size / 2**20:,.0f} MB" for name, size in results.memory.items())
         self.measured(f"peak memory: {memory}")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("promise, and its evidence", no_wrap=True)
+        table.add_column("promise, and its evidence", overflow="fold")
         for heading in ("expected", "counted"):
-            table.add_column(heading, justify="right", no_wrap=True)
+            table.add_column(heading, justify="right", overflow="fold")
         table.add_column("", no_wrap=True)
         for promise, of_promise in groupby(results.rows, lambda row: row.promise):
             table.add_row(Text(promise, style="bold"))
