@@ -3,6 +3,8 @@
 import asyncio
 import shutil
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import asyncpg
@@ -62,29 +64,41 @@ def _lines_by_campaign(tables: Tables, kind: int) -> dict[str, list[str]]:
     return lines
 
 
-async def rebuilding(platform: CorePlatform, databases: Databases, batch_records: int) -> CorePlatform:
-    """Fill a new database from the platform's log and stop; nothing else may write to the log meanwhile."""
+@asynccontextmanager
+async def rebuilding(
+    platform: CorePlatform, databases: Databases, batch_records: int = 1_000
+) -> AsyncIterator[CorePlatform]:
+    """A new database filled from the platform's log by a process that has stopped; ready to be started on it.
+
+    Nothing else may write to the log meanwhile.
+    """
     folder = platform.folder / f"rebuilt-{batch_records}-{uuid4()}"
     await asyncio.to_thread(shutil.copytree, platform.secrets_folder, folder / "secrets")
     database = await asyncio.to_thread(databases.fresh, "core")
     settings = {"SCRIP_REBUILD": "1", "SCRIP_BATCH_RECORDS": str(batch_records)}
     rebuilt = CorePlatform(database, platform.bootstrap, folder, platform.told, platform.partitions, settings)
-    process = rebuilt.start_process(0)
-    ends, _ = await read_to_end(platform.bootstrap, [COUPON_COMMANDS])
-    wanted = {place.partition: end for place, end in ends.items() if end > 0}
     try:
-        async with asyncio.timeout(REBUILD_SECONDS):
-            while not wanted.items() <= (await _positions(database.url("core"))).items():
-                if process.process.poll() is not None:
-                    raise RuntimeError(f"the rebuild ended with {process.process.returncode}\n{process.log_end()}")
-                await asyncio.sleep(0.1)
-        code = await asyncio.to_thread(process.stop)
+        await rebuilt.open()
+        await _rebuild(rebuilt)
+        del rebuilt.environment["SCRIP_REBUILD"]
+        yield rebuilt
     finally:
-        process.process.kill()
+        await rebuilt.close()
+        await asyncio.to_thread(databases.drop, database)
+
+
+async def _rebuild(rebuilt: CorePlatform) -> None:
+    ends, _ = await read_to_end(rebuilt.bootstrap, [COUPON_COMMANDS])
+    wanted = {place.partition: end for place, end in ends.items() if end > 0}
+    process = rebuilt.start_process(0)
+    async with asyncio.timeout(REBUILD_SECONDS):
+        while not wanted.items() <= (await _positions(rebuilt.database.url("core"))).items():
+            if process.process.poll() is not None:
+                raise RuntimeError(f"the rebuild ended with {process.process.returncode}\n{process.log_end()}")
+            await asyncio.sleep(0.1)
+    code = await asyncio.to_thread(process.stop)
     if code != 0:
         raise RuntimeError(f"the rebuild ended with {code}\n{process.log_end()}")
-    del rebuilt.environment["SCRIP_REBUILD"]
-    return rebuilt
 
 
 async def _positions(database_url: str) -> dict[int, int]:

@@ -266,16 +266,18 @@ class Core:
             return []
         share = max(1, self.batch_records // len(ready))
         batch: list[tuple[Lane, list[Entry]]] = []
-        effects = 0
+        effects = records = 0
         self._next_lane = (self._next_lane + 1) % len(ready)
         for lane in ready[self._next_lane :] + ready[: self._next_lane]:
             entries: list[Entry] = []
-            while lane.buffer and len(entries) < share and effects < self.batch_effects:
+            most = min(share, self.batch_records - records)
+            while lane.buffer and len(entries) < most and effects < self.batch_effects:
                 entry = lane.buffer.popleft()
                 entries.append(entry)
                 effects += entry.effects
             if entries:
                 batch.append((lane, entries))
+                records += len(entries)
         return batch
 
     async def _decide(self) -> None:
