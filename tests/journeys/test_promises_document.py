@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 import typer.main
+from typer.core import TyperGroup
 
 from contracts.commands import COMMANDS
 from contracts.events import EVENT_TYPES
@@ -60,7 +61,8 @@ def test_every_word_of_the_command_line_exists() -> None:
     for words in commands:
         found = typer.main.get_command(app)
         for word in words:
-            assert word in getattr(found, "commands", {}), f"scrip {' '.join(words)}"
+            assert isinstance(found, TyperGroup), f"scrip {' '.join(words)}"
+            assert word in found.commands, f"scrip {' '.join(words)}"
             found = found.commands[word]
 
 

@@ -1,7 +1,7 @@
 """A whole platform for journey tests, and the people around it: staff, merchants, tools, readers of events.
 
 Blocking throughout: a journey is told in the order in which things happen. All clients are plain ones (HTTP, the
-command line as a process, librdkafka), so that nothing of ours stands between a test and the platform.
+command line, librdkafka), so that nothing of ours stands between a test and the platform.
 """
 
 import base64
@@ -21,12 +21,14 @@ from uuid import UUID, uuid4
 
 import httpx
 from confluent_kafka import Consumer, Producer, TopicPartition
+from typer.testing import CliRunner
 
 from contracts.commands import record_for
 from contracts.fields import Contract
 from contracts.partitioner import partition_of
 from contracts.topics import COUPON_COMMANDS, COUPON_EVENTS
 from contracts.writers import Writer, sign
+from scrip.__main__ import app
 from scrip.platform import Platform
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,12 +222,10 @@ class Journey:
         return kept | {"SCRIP_HOME": str(self.platform.home.path), "SCRIP_GATEWAY_URL": self.url, "TERM": "dumb"}
 
     def scrip(self, *arguments: str) -> str:
-        """`scrip …` as a process; what it printed."""
-        made = subprocess.run(
-            [*SCRIP, *arguments], env=self.environment(), capture_output=True, text=True, check=False, timeout=120
-        )
-        assert made.returncode == 0, f"scrip {' '.join(arguments)}: {made.returncode}\n{made.stdout}{made.stderr}"
-        return made.stdout
+        """`scrip …`; what it printed. In this process: to start one for each would be most of a journey's time."""
+        ran = CliRunner().invoke(app, list(arguments), env=self.environment())
+        assert ran.exit_code == 0, f"scrip {' '.join(arguments)}: {ran.exit_code}\n{ran.output}{ran.exception!r}"
+        return ran.stdout
 
     def scrip_json(self, *arguments: str) -> Any:
         """`scrip … --json`."""
