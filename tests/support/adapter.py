@@ -8,6 +8,7 @@ async with running_adapter(databases, bootstrap, folder) as adapter:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from contracts.merchants import (
@@ -45,6 +47,8 @@ QUICK = {
     "SCRIP_CALL_DEADLINE_SECONDS": "3",
     "SCRIP_FIRST_RETRY_SECONDS": "0.2",
     "SCRIP_LONGEST_RETRY_SECONDS": "1",
+    "SCRIP_MOST_FAILURES": "5",
+    "SCRIP_MOST_ATTEMPTS": "5",
 }
 
 
@@ -116,9 +120,11 @@ class Adapter:
         """The run's report, when it has ended."""
 
         async def report() -> dict[str, Any] | None:
-            answer = await self.service.get(f"/sync-runs/{run}", instance=self.alive())
-            body: dict[str, Any] = answer.json()
-            return body if answer.status_code == 200 and body["status"] in ("done", "failed") else None
+            with contextlib.suppress(httpx.TransportError, StopIteration):  # killed, or just starting
+                answer = await self.service.get(f"/sync-runs/{run}", instance=self.alive())
+                body: dict[str, Any] = answer.json()
+                return body if answer.status_code == 200 and body["status"] in ("done", "failed") else None
+            return None
 
         found: dict[str, Any] = await until(report, seconds, why=self.logs)
         return found

@@ -21,4 +21,7 @@ class AdapterSettings(ServiceSettings):
         default=1.0, gt=0, le=600, description="Pause after the first failed call; doubles with each further one."
     )
     longest_retry_seconds: float = Field(default=3_600, gt=0, description="Longest pause between two tries.")
+    most_failures: int = Field(
+        default=12, ge=1, description="A sync of users fails after so many failed calls in a row, about an hour."
+    )
     most_attempts: int = Field(default=20, ge=1, description="A delivery that failed so often is dead.")

@@ -25,8 +25,6 @@ from process.database import Pool
 from process.failpoints import declare, failpoint
 
 MERCHANT_ANSWERED = declare("adapter.page_answered")
-MOST_FAILURES = 12
-"""In a row, without a page between them."""
 PROFILE_GRACE = timedelta(seconds=15)
 """A run may be ordered before the merchant's profile has arrived, which comes by another topic."""
 LOOK_AGAIN_SECONDS = 1.0
@@ -55,7 +53,7 @@ async def sync_users(pool: Pool, caller: Caller, job: Job) -> None:
                 return
             run = await _fail(pool, job, run, str(error))
         except (MerchantUnavailable, OutcomeUnknown) as failure:
-            if job.failures + 1 < MOST_FAILURES:
+            if job.failures + 1 < caller.settings.most_failures:
                 logger.info("A merchant's users wait.", action="sync_waits", run=str(run.id), reason=str(failure))
                 await _postpone(pool, job, caller.pause(job.failures, failure), failed=True)
                 return
