@@ -26,6 +26,7 @@ def shop(journey: Journey) -> Shop:
     listed = journey.scrip_json("merchant", "requests")
     merchant = next(each["merchant"] for each in listed if each["id"] == request)
     assert journey.scrip_json("merchant", "verify", merchant, "--reason", "known to us")["state"] == "active"
+    assert request not in [each["id"] for each in journey.scrip_json("merchant", "requests")]
 
     first = answered(journey.ask("GET", f"{ACCESS}/{request}", headers=shown))
     again = answered(journey.ask("GET", f"{ACCESS}/{request}", headers=shown))

@@ -81,6 +81,7 @@ def test_every_coupon_has_a_receipt_and_none_came_twice(
         ),
     )
     assert {each["receipt"] for each in told} == set(receipts)
+    assert "unknown" in {each["state"] for each in changed(journey, shop, pushed)}
 
 
 def changed(journey: Journey, shop: Shop, campaign: str) -> list[dict[str, Any]]:

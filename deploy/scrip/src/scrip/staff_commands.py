@@ -101,8 +101,8 @@ def list_merchants(home: HomeOption = None, as_json: JsonOption = False) -> None
 @merchant.command("requests")
 def list_requests(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Access requests that wait for a decision."""
-    answer = GatewayClient(home).call("GET", "/merchants/requests")
-    show_table(next(iter(answer.values())), ("id", "name", "contact", "dialect", "state", "created_at"), as_json)
+    rows = GatewayClient(home).call("GET", "/merchants/requests", state="requested", limit=500)["requests"]
+    show_table(rows, ("merchant", "name", "contact", "dialect", "created_at"), as_json)
 
 
 @merchant.command("show")
