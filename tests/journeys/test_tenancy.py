@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ import pytest
 
 from contracts.commands import IssueCoupons, IssueRow, PauseCampaign, VoidCampaign
 from dialects.scrip.requests import ROUTES
-from tests.support.journeys import Journey, Shop, answered, code_of, offer
+from tests.support.journeys import ROOT, Journey, Shop, answered, code_of, offer
 
 METHODS = ("get", "post", "put", "delete")
 
@@ -197,3 +198,32 @@ def test_in_another_dialect_as_well(journey: Journey, case: Case) -> None:
     ):
         refused = rival.ask(method, path, sent)
         assert refused.status_code in (403, 404), (path, refused.status_code, refused.text)
+
+
+def test_in_a_declared_api_as_well(journey: Journey) -> None:
+    """Two firms with the same cash register software: the same path and body, other credentials, another's coupon."""
+    profile = json.loads((ROOT / "examples" / "declared-profile" / "profile.json").read_text(encoding="utf-8"))
+    owner, rival = (journey.add_shop(name, "declared", declaration=profile) for name in ("Owner ERP", "Rival ERP"))
+    code = f"ERP-{uuid4().hex[:6]}"
+    year = str(datetime.now(UTC).year)
+    published = {
+        "aktionsnummer": "A-1",
+        "titel": "Fünf Euro",
+        "rabatt": {"art": "BETRAG", "betrag": "5,00"},
+        "gueltig": {"von": f"01.01.{year}", "bis": f"31.12.{int(year) + 1}"},
+        "codes": {"art": "JE_KUNDE"},
+        "stueck": 5,
+    }
+    answered(owner.ask("POST", "/erp/aktionen", published))
+    issue = {"belegnummer": "1", "kunden": [{"kundennummer": "K-1", "gutscheincode": code}]}
+    assert answered(owner.ask("POST", "/erp/aktionen/A-1/gutscheine", issue))["ausgegeben"] == 1
+    redeem = {"vorgang": "EINLOESEN", "bonnummer": "B-1", "aktionsnummer": "A-1", "gutscheincode": code,
+              "kundennummer": "K-1", "summe": "42,50"}  # fmt: skip
+    for stolen, word in ((redeem, "AKTION_UNBEKANNT"), ({**redeem, "aktionsnummer": None}, "UNBEKANNT")):
+        refused = rival.ask("POST", "/erp/kasse", {name: each for name, each in stolen.items() if each is not None})
+        assert (refused.status_code, refused.json()["code"]) == (404, word)
+    assert rival.ask("POST", "/erp/aktionen/A-1/gutscheine", issue).status_code == 404
+    coupon = answered(owner.ask("POST", "/erp/kasse", redeem))["gutschein"]
+    undo = {"vorgang": "STORNO", "stornonummer": "S-1", "gutschein": coupon}
+    assert rival.ask("POST", "/erp/kasse", undo).status_code == 404
+    assert answered(owner.ask("POST", "/erp/kasse", undo))["ergebnis"] == "OK"
