@@ -142,7 +142,7 @@ async def test_a_user_the_merchant_does_not_know_is_dead_with_its_reason_and_can
 
     async def tried_again() -> bool:
         again = await stage.adapter.service.read(f"/deliveries/{dead['id']}")
-        return again["state"] == "dead" and again["changes"] > dead["changes"]
+        return bool(again["state"] == "dead" and again["changes"] > dead["changes"])
 
     await until(tried_again)
     events = [event for event in await stage.adapter.events(merchant) if isinstance(event, DeliveryChanged)]
