@@ -65,7 +65,9 @@ class Databases:
         run_coroutine(execute(self.server_url, f"DROP DATABASE IF EXISTS {quoted(database.name)} WITH (FORCE)"))
 
     def close(self) -> None:
-        """Drop the templates and their roles (matters for servers that live on)."""
+        """Drop what is left, templates and roles (matters for servers that live on)."""
+        for name in run_coroutine(names_like(self.server_url, f"test_{self.run}_%")):
+            run_coroutine(execute(self.server_url, f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)"))
         for template in self._templates.values():
             run_coroutine(execute(self.server_url, f"DROP DATABASE IF EXISTS {quoted(template)} WITH (FORCE)"))
             for schema in SCHEMAS:
@@ -100,6 +102,15 @@ async def execute(url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def names_like(url: str, pattern: str) -> list[str]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE $1", pattern)
+    finally:
+        await connection.close()
+    return [str(row["datname"]) for row in rows]
 
 
 async def server_answers(url: str) -> bool:
