@@ -5,18 +5,35 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from tests.gateway.conftest import NOW
 from tests.support.core import running_core
 from tests.support.databases import Databases
 from tests.support.gateway import GatewayPlatform, running_gateway
+from tests.support.live_streams import claim, watching
 from tests.support.servers import Servers
 
+NOW = "2026-03-10T12:00:00Z"
+
 KILLED = -signal.SIGKILL
+
+
+@pytest.fixture
+def spring() -> dict[str, Any]:
+    """An internal campaign that is live, with a name of its own."""
+    return {
+        "terms": {
+            "name": f"Spring {uuid4().hex[:6]}",
+            "currency": "EUR",
+            "discount": {"kind": "amount_off", "amount": 500},
+            "validity": {"starts": "2026-03-01", "ends": "2026-03-31"},
+        },
+        "quantity": 1000,
+    }
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -101,8 +118,6 @@ class TestAGatewayKilled:
     async def test_lets_a_live_stream_go_on_without_gap_or_repeat(
         self, crashing: GatewayPlatform, spring: dict[str, Any]
     ) -> None:
-        from tests.gateway.test_live_stream import claim, watching
-
         await restarted(crashing, "")
         campaign = (await crashing.done("POST", "/campaigns", spring))["campaign"]
         async with watching(crashing, campaign=campaign) as reader:
@@ -123,8 +138,6 @@ class TestAGatewayStopped:
     async def test_by_sigterm_ends_with_zero_although_streams_are_open(
         self, crashing: GatewayPlatform, spring: dict[str, Any]
     ) -> None:
-        from tests.gateway.test_live_stream import watching
-
         await restarted(crashing, "")
         async with watching(crashing) as reader:
             await reader.position()
