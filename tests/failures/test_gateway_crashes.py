@@ -62,7 +62,6 @@ class TestAGatewayKilled:
     async def test_around_the_acknowledgement_lets_the_same_request_have_its_effect_once(
         self, crashing: GatewayPlatform, spring: dict[str, Any], tmp_path: Path, place: str
     ) -> None:
-        await restarted(crashing, "")
         campaign = (await crashing.done("POST", "/campaigns", spring))["campaign"]
         await restarted(crashing, f"{place}=kill", tmp_path / "hits")
         claim = ("POST", f"/campaigns/{campaign}/claim", {"user": "once"})
@@ -100,7 +99,6 @@ class TestAGatewayKilled:
     async def test_in_the_middle_of_a_bulk_request_lets_the_same_request_finish_it(
         self, crashing: GatewayPlatform, spring: dict[str, Any], tmp_path: Path
     ) -> None:
-        await restarted(crashing, "")
         campaign = (await crashing.done("POST", "/campaigns", {**spring, "quantity": 3000}))["campaign"]
         await restarted(crashing, "gateway.after_acknowledged=kill@3", tmp_path / "hits")
         bulk = ("POST", f"/campaigns/{campaign}/issue", {"users": [f"u{n}" for n in range(3000)]})
@@ -118,7 +116,6 @@ class TestAGatewayKilled:
     async def test_lets_a_live_stream_go_on_without_gap_or_repeat(
         self, crashing: GatewayPlatform, spring: dict[str, Any]
     ) -> None:
-        await restarted(crashing, "")
         campaign = (await crashing.done("POST", "/campaigns", spring))["campaign"]
         async with watching(crashing, campaign=campaign) as reader:
             await reader.position()
@@ -138,7 +135,6 @@ class TestAGatewayStopped:
     async def test_by_sigterm_ends_with_zero_although_streams_are_open(
         self, crashing: GatewayPlatform, spring: dict[str, Any]
     ) -> None:
-        await restarted(crashing, "")
         async with watching(crashing) as reader:
             await reader.position()
             assert await asyncio.to_thread(crashing.stop_process) == 0
