@@ -24,6 +24,7 @@ from process.failpoints import declare, failpoint
 
 AFTER_COMMIT = declare("subscriber.after_commit")
 MAX_RECORDS = 500
+MAX_RECORDS_MOSTLY_PASSED_OVER = 4_000
 POLL_MS = 50  # FastStream sleeps as long again after an empty poll
 COMMIT_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 5.0
@@ -85,7 +86,7 @@ class Taker:
             self._subscription.topic.name,
             batch=True,
             batch_timeout_ms=POLL_MS,
-            max_records=MAX_RECORDS,
+            max_records=MAX_RECORDS if self._subscription.interesting is None else MAX_RECORDS_MOSTLY_PASSED_OVER,
             listener=self._listener,
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,

@@ -95,7 +95,7 @@ async def serve_adapter(stop: asyncio.Event) -> None:
     )
     core = CoreReader(settings.core_url or "http://127.0.0.1", secrets.service_token())
     caller = Caller(outbound, secrets.key_encryption_keys(), settings)
-    workers = Workers(pool, caller, core, settings.workers)
+    workers = Workers(pool, caller, core, settings.workers, settings.lease_seconds)
     sender = Sender(settings.kafka_bootstrap, own_writer(secrets, "adapter"))
     relay = OutboxRelay(pool, sender)
     subscriber = Subscriber(

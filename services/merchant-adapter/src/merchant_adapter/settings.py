@@ -14,6 +14,12 @@ class AdapterSettings(ServiceSettings):
         default=False, description="Merchants' interfaces may stand on loopback and private addresses, by http."
     )
     workers: int = Field(default=32, ge=1, le=256, description="Jobs of different merchants worked on at once.")
+    lease_seconds: float = Field(
+        default=12,
+        ge=1,
+        le=120,
+        description="So long the jobs of a killed process rest; of a living one it is renewed.",
+    )
     call_deadline_seconds: float = Field(
         default=20, gt=0, le=120, description="Most one call to a merchant's interface may take, reply included."
     )

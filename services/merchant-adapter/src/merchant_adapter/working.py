@@ -14,7 +14,7 @@ from merchant_adapter.operations.deliver import deliver
 from merchant_adapter.operations.push_campaign import push_campaign
 from merchant_adapter.operations.sync_users import sync_users
 from merchant_adapter.storage import jobs
-from merchant_adapter.storage.jobs import LEASE_SECONDS, Job, LeaseLost
+from merchant_adapter.storage.jobs import Job, LeaseLost
 from messaging.not_now import backoff_seconds, database_is_away
 from process.database import Pool
 
@@ -33,11 +33,12 @@ _failed = Counter("scrip_adapter_job_bugs", "Jobs that ended with an error nobod
 class Workers:
     """At most `count` jobs at a time, on one pool."""
 
-    def __init__(self, pool: Pool, caller: Caller, core: CoreReader, count: int) -> None:
+    def __init__(self, pool: Pool, caller: Caller, core: CoreReader, count: int, lease_seconds: float) -> None:
         self._pool = pool
         self._caller = caller
         self._core = core
         self._free = asyncio.Semaphore(count)
+        self._lease_seconds = lease_seconds
         self._in_hand: dict[asyncio.Task[None], Job] = {}
         self._ended = asyncio.Event()
         self._trouble: str | None = None
@@ -73,7 +74,7 @@ class Workers:
                 while not stop.is_set() and not self._free.locked():
                     self._ended.clear()
                     async with self._pool.acquire() as connection:
-                        job = await jobs.take(connection)
+                        job = await jobs.take(connection, self._lease_seconds)
                         if job is None:
                             number, oldest = await jobs.open_jobs(connection)
                             _open.set(number)
@@ -112,7 +113,7 @@ class Workers:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_SECONDS / 4)
+            await asyncio.sleep(self._lease_seconds / 4)
             if self._in_hand:
                 with contextlib.suppress(Exception):  # the database away: the leases end, others take over
                     async with self._pool.acquire() as connection:

@@ -71,11 +71,12 @@ async def end_push(connection: Connection, merchant: UUID, campaign: UUID) -> No
 
 
 NEXT_USERS = """
-SELECT u.user_id, p.user_id IS NULL AS fresh
-FROM merchant_user u LEFT JOIN push_user p ON p.push = $1 AND p.user_id = u.user_id
-WHERE u.merchant = $2 AND u.user_id > $3 AND NOT u.gone ORDER BY u.user_id LIMIT $4
+SELECT user_id FROM merchant_user WHERE merchant = $1 AND user_id > $2 AND NOT gone ORDER BY user_id LIMIT $3
 """
-GIVEN = "INSERT INTO push_user (push, user_id) SELECT $1, * FROM unnest($2::text[])"
+GIVEN = """
+INSERT INTO push_user (push, user_id) SELECT $1, user_id FROM unnest($2::text[]) AS given(user_id)
+ON CONFLICT DO NOTHING RETURNING user_id
+"""
 
 
 async def next_users(connection: Connection, push: Push, limit: int) -> tuple[list[str], str | None]:
@@ -83,11 +84,9 @@ async def next_users(connection: Connection, push: Push, limit: int) -> tuple[li
 
     The last id is None when there were fewer than `limit`: nobody is left.
     """
-    rows = await connection.fetch(NEXT_USERS, push.id, push.merchant, push.issued_to or "", limit)
-    fresh = [row["user_id"] for row in rows if row["fresh"]]
-    if fresh:
-        await connection.execute(GIVEN, push.id, fresh)
-    return fresh, rows[-1]["user_id"] if len(rows) == limit else None
+    users = [row["user_id"] for row in await connection.fetch(NEXT_USERS, push.merchant, push.issued_to or "", limit)]
+    fresh = {row["user_id"] for row in await connection.fetch(GIVEN, push.id, users)}
+    return [user for user in users if user in fresh], users[-1] if len(users) == limit else None
 
 
 ISSUED = "UPDATE push SET issued_to = $2, issue_chunks = issue_chunks + $3, issuing = $4 WHERE id = $1"

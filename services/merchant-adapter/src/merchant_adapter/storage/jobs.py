@@ -8,9 +8,6 @@ from uuid import UUID
 
 from merchant_adapter.storage import Connection
 
-LEASE_SECONDS = 12
-"""So long a job of a killed process rests. Every write of a job renews its lease, and `renew` does meanwhile."""
-
 
 class LeaseLost(Exception):
     """Another worker holds the job now: stop at once, write nothing."""
@@ -26,6 +23,7 @@ class Job:
     wanted: int
     failures: int
     fence: int
+    lease_seconds: float
 
 
 WANT = """
@@ -69,12 +67,15 @@ RETURNING kind, subject, merchant, wanted, failures, fence
 """
 
 
-async def take(connection: Connection) -> Job | None:
-    """The next job that is due, held from now on; one per merchant and kind at a time."""
+async def take(connection: Connection, lease_seconds: float) -> Job | None:
+    """The next job that is due, held from now on; one per merchant and kind at a time.
+
+    Every write of the job renews its lease, and `renew` does meanwhile.
+    """
     async with connection.transaction():
         await connection.execute(TAKE_LOCK)
-        row = await connection.fetchrow(TAKE, LEASE_SECONDS)
-    return None if row is None else Job(**dict(row))
+        row = await connection.fetchrow(TAKE, lease_seconds)
+    return None if row is None else Job(**dict(row), lease_seconds=lease_seconds)
 
 
 HOLD = """
@@ -85,7 +86,7 @@ RETURNING fence
 
 async def hold(connection: Connection, job: Job) -> None:
     """Renew the lease, in the transaction of the job's own writes. Raises LeaseLost."""
-    if await connection.fetchval(HOLD, job.kind, job.subject, job.fence, LEASE_SECONDS) is None:
+    if await connection.fetchval(HOLD, job.kind, job.subject, job.fence, job.lease_seconds) is None:
         raise LeaseLost
 
 
@@ -97,9 +98,9 @@ WHERE job.kind = mine.kind AND job.subject = mine.subject AND job.fence = mine.f
 
 
 async def renew(connection: Connection, held: Sequence[Job]) -> None:
-    """Keep the leases of these jobs, while they wait for a merchant; one that ran out stays so."""
+    """Keep the leases of these jobs (one at least) while they wait for a merchant; one that ran out stays so."""
     kinds, subjects, fences = [job.kind for job in held], [job.subject for job in held], [job.fence for job in held]
-    await connection.execute(RENEW, kinds, subjects, fences, LEASE_SECONDS)
+    await connection.execute(RENEW, kinds, subjects, fences, held[0].lease_seconds)
 
 
 PROGRESS = """
@@ -110,7 +111,7 @@ WHERE kind = $1 AND subject = $2 AND fence = $3 RETURNING fence
 
 async def progress(connection: Connection, job: Job) -> Job:
     """As `hold`, and what failed before counts no more, because something went well. Raises LeaseLost."""
-    if await connection.fetchval(PROGRESS, job.kind, job.subject, job.fence, LEASE_SECONDS) is None:
+    if await connection.fetchval(PROGRESS, job.kind, job.subject, job.fence, job.lease_seconds) is None:
         raise LeaseLost
     return replace(job, failures=0)
 

@@ -78,8 +78,8 @@ PAGE = """
 WITH page AS (
     SELECT * FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bool[]) AS p(user_id, attributes, hash, deleted)
 ), old AS (
-    SELECT u.user_id, u.hash, u.gone, u.seen_run FROM page
-    JOIN merchant_user u ON u.merchant = $1 AND u.user_id = page.user_id
+    -- By the index and never by a join, which would read all users of the merchant for every page of them.
+    SELECT user_id, hash, gone, seen_run FROM merchant_user WHERE merchant = $1 AND user_id = ANY ($3::text[])
 ), stored AS (
     INSERT INTO merchant_user (merchant, user_id, attributes, hash, seen_run, gone)
     SELECT $1, user_id, attributes, hash, $2, deleted FROM page
