@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from contracts.answers import Reply
@@ -65,7 +66,7 @@ def run_due(call: Call) -> dict[str, Any]:
         times = (due.next_due, *(campaign.next_due for campaign, _ in due.parts))
         call.lane.next_due = min((time for time in times if time is not None), default=None)
     if command.waiting is not None:
-        _answer_waiting(call, command.waiting)
+        _answer_waiting(call, command.waiting, command.until)
     return {"partition": command.partition, "happened": happened, "more": False}
 
 
@@ -75,8 +76,9 @@ def _next_due(call: Call, campaign: int, ends: Any) -> Any:
     return ends if due is None else min(ends, due)
 
 
-def _answer_waiting(call: Call, waiting: Waiting) -> None:
-    result = {"partition": call.lane.partition, "now": instant(call.now)}
+def _answer_waiting(call: Call, waiting: Waiting, told: datetime) -> None:
+    """Answer the AdvanceClock that began it; `told` is the time it told, whatever the clock says by now."""
+    result = {"partition": call.lane.partition, "now": instant(told)}
     first = call.work.outcomes.get(waiting.command)
     if first is not None and first.status == RUNNING:
         done = Outcome(waiting.command, None, first.hash, DONE, first.at, result)
