@@ -132,6 +132,7 @@ async def test_a_scheduler_stops_in_order_and_its_read_api_tells_tasks_and_ticks
     assert task in {UUID(each["id"]) for each in (await schedulers.read("/tasks"))["tasks"]}
     assert (await schedulers.get(f"/tasks/{uuid4()}")).status_code == 404
     assert (await schedulers.get("/tasks/not-an-id")).status_code == 400
+    assert (await schedulers.get("/dead-letters", reason="\0")).status_code == 400
     assert (await schedulers.get("/tasks", token="wrong")).status_code == 401
     async with httpx.AsyncClient(trust_env=False) as http:
         metrics = (await http.get(f"{schedulers.processes[0].url}/metrics")).text

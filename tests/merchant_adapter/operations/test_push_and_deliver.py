@@ -54,11 +54,13 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-async def stage(databases: Databases, backend: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(
+    databases: Databases, fresh_broker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
     folder = tmp_path_factory.mktemp("stage")
     async with (
-        running_core(databases, backend.bootstrap, folder, told=False) as core,
-        running_adapter(databases, backend.bootstrap, folder, core=core) as adapter,
+        running_core(databases, fresh_broker.bootstrap, folder, told=False) as core,
+        running_adapter(databases, fresh_broker.bootstrap, folder, core=core) as adapter,
     ):
         yield Stage(core, adapter)
 

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from merchant_adapter.storage import deliveries, users
 from messaging.dead_letters import find_dead_letter, list_dead_letters
+from messaging.not_now import database_is_away
 from process.database import Pool
 
 MOST = 1_000
@@ -67,11 +68,17 @@ def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
             given = request.headers.get("authorization", "")
             if not hmac.compare_digest(given.encode(), f"Bearer {service_token}".encode()):
                 return _problem(401, "unauthenticated", "Send the service token.")
+            if any("\0" in str(value) for value in (*request.path_params.values(), *request.query_params.values())):
+                return _problem(400, "invalid_parameter", "A parameter holds a NUL.")
             try:
                 async with pool.acquire() as connection:
                     found = await answer(request, connection)
             except BadRequest as error:
                 return _problem(400, "invalid_parameter", str(error))
+            except Exception as error:
+                if not database_is_away(error):
+                    raise
+                return _problem(503, "database_away", "The database does not answer; try again shortly.")
             return _problem(404, "not_found", "There is no such thing.") if found is None else JSONResponse(found)
 
         return Route(path, endpoint)
@@ -84,6 +91,10 @@ def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
         gone = request.query_params.get("gone") == "1"
         after = request.query_params.get("after", "")
         page = await users.users_after(connection, merchant, after, limit, with_gone=gone)
+        if "attributes" in request.query_params:
+            asked = set(request.query_params["attributes"].split(","))
+            for each in page:
+                each["attributes"] = {name: value for name, value in each["attributes"].items() if name in asked}
         present, left = await users.count_users(connection, merchant)
         following = page[-1]["id"] if len(page) == limit else None
         return {"users": page, "next": following, "present": present, "gone": left}

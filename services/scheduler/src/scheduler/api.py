@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from messaging.dead_letters import find_dead_letter, list_dead_letters
+from messaging.not_now import database_is_away
 from process.database import Pool
 from scheduler import storage
 from scheduler.storage import Task
@@ -46,11 +47,17 @@ def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
             given = request.headers.get("authorization", "")
             if not hmac.compare_digest(given.encode(), f"Bearer {service_token}".encode()):
                 return _problem(401, "unauthenticated", "Send the service token.")
+            if any("\0" in value for value in request.query_params.values()):
+                return _problem(400, "invalid_parameter", "A parameter holds a NUL.")
             try:
                 async with pool.acquire() as connection:
                     found = await answer(request, connection)
             except ValueError:
                 return _problem(400, "invalid_parameter", "Ids are UUIDs and limit is a number.")
+            except Exception as error:
+                if not database_is_away(error):
+                    raise
+                return _problem(503, "database_away", "The database does not answer; try again shortly.")
             return _problem(404, "not_found", "There is no such thing.") if found is None else JSONResponse(found)
 
         return Route(path, endpoint)
