@@ -16,7 +16,6 @@ from benchmarks.measure import Figure
 BENCHMARKS = {
     "claim_hot": "benchmarks.claim_hot",
     "http_claim": "benchmarks.http_claim",
-    "real_year": "benchmarks.real_year",
 }
 """Each module has `run() -> list[Figure]`."""
 
