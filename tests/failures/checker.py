@@ -390,8 +390,9 @@ def answers(found: Findings) -> Told:
         if reply.refusal is None or reply.refusal.code != "idempotency_conflict":  # that answers other content
             told[str(reply.command)].append(reply)
     for command, sent in found.evidence.journal.items():
-        told[str(command)] += sent.answers
-        if sent.acknowledged and not sent.answers:
+        if sent.answers:
+            told[str(command)] += sent.answers
+        elif sent.acknowledged:
             yield f"{type(sent.record.data).__name__} {command} was never answered"
     for command_id, replies in told.items():
         first = _said(replies[0])

@@ -86,9 +86,9 @@ class Client:
         """The same command as a vendor's retry sends it: same id, same content, another envelope."""
         return await self.send(self._anew(command), within)
 
-    async def ask_all_again(self) -> None:
+    async def ask_all_again(self, within: float = SETTLE_SECONDS) -> None:
         """Send every command of the journal once more and wait for each answer; raises Unanswered."""
-        deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        deadline = asyncio.get_running_loop().time() + within
         waiting = list(self.journal)
         while waiting:
             if asyncio.get_running_loop().time() > deadline:

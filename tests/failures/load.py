@@ -36,7 +36,7 @@ from contracts.commands import (
 )
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
-from tests.failures.client import Client
+from tests.failures.client import SETTLE_SECONDS, Client
 from tests.support.core import CorePlatform
 
 SUPPLIES = ("generated", "shared", "uploaded", "given")
@@ -106,12 +106,12 @@ class Load:
         self.client.stopping.clear()
         self._working = [asyncio.create_task(self._user()) for _ in range(self._users)]
 
-    async def finish(self) -> None:
+    async def finish(self, within: float = SETTLE_SECONDS) -> None:
         """Let them end, then ask for everything ever asked once more, and hear every answer."""
         self.client.stopping.set()
         working, self._working = self._working, []
         await asyncio.gather(*working)
-        await self.client.ask_all_again()
+        await self.client.ask_all_again(within)
 
     async def until(self, commands: int, within: float = 60.0) -> None:
         """Wait until so many more commands were answered. Raises TimeoutError, or what broke a user."""

@@ -340,7 +340,9 @@ def an_answer_the_outcome_contradicts(evidence: Evidence) -> None:
 
 @plant("answers")
 def a_command_that_was_never_answered(evidence: Evidence) -> None:
-    evidence.journal[_outcome_of(evidence, "ClaimCoupon")["command"]].answers.clear()
+    command = _outcome_of(evidence, "ClaimCoupon")["command"]
+    evidence.journal[command].answers.clear()
+    evidence.topics.replies = [record for record in evidence.topics.replies if record.key != str(command).encode()]
 
 
 @plant("lanes")
