@@ -12,13 +12,20 @@ import pytest
 
 from contracts.topics import DAY_MS, MAX_RECORD_BYTES, Topic
 from contracts.writers import verify
+from messaging.outbox import OutboxRelay, enqueue
 from messaging.sending import NotAcknowledged, OutgoingRecord, RecordTooLarge, Sender, own_writer
+from messaging.subscribing import Subscriber
 from messaging.topics_admin import create_topics
+from messaging.trusting import Trust
+from process.database import Pool
 from process.settings import Secrets, SecretUnreadable
 from scrip.backend import Backend
 from tests.messaging.support import Trial, read_all, until
+from tests.messaging.test_subscribing import command, effects, has_effects, subscription
 
 TOPIC = Topic("trial.sending", "any", (), (), 2, DAY_MS)
+COMMANDS = Topic("trial.outage.commands", "any", (), (), 2, DAY_MS)
+DEAD_LETTERS = Topic("trial.outage.dead-letters", "any", (), (), 1, DAY_MS)
 
 
 async def test_a_record_carries_a_signature_that_names_its_writer(
@@ -130,6 +137,45 @@ async def test_a_killed_broker_loses_nothing_acknowledged_and_stop_does_not_hang
         await sender.stop()
     found = {record.value for record in await read_all(fresh_broker.bootstrap, TOPIC)}
     assert set(acknowledged) <= found
+
+
+async def test_a_relay_and_a_subscriber_go_on_after_the_broker_was_killed(
+    fresh_broker: Backend, secrets: Secrets, pool: Pool
+) -> None:
+    trial = Trial(fresh_broker.bootstrap, COMMANDS, DEAD_LETTERS)
+    await create_topics(trial.bootstrap, [COMMANDS, DEAD_LETTERS], lanes=1)
+    sender = Sender(trial.bootstrap, own_writer(secrets, "gateway"))
+    stop = asyncio.Event()
+    subscriber = Subscriber(trial.bootstrap, pool, Trust(secrets), [subscription(trial)], service="trial", instance=0)
+    relay = OutboxRelay(pool, sender)
+    running = [asyncio.create_task(relay.run(stop)), asyncio.create_task(subscriber.run(stop))]
+    sent = 0
+
+    async def order() -> None:
+        nonlocal sent
+        value = command(thing=f"thing-{sent % 5}")
+        async with pool.acquire() as connection, connection.transaction():
+            await enqueue(connection, COMMANDS.name, value.thing.encode(), value.model_dump_json().encode())
+        sent += 1
+
+    for _ in range(50):
+        await order()
+    await until(has_effects(pool, 50), 60)
+    await asyncio.to_thread(fresh_broker.kill, "kafka")
+    for _ in range(50):
+        await order()
+        await asyncio.sleep(0.05)
+    await asyncio.to_thread(fresh_broker.wait_ready, "kafka")
+    await until(has_effects(pool, 100), 90)
+    for _ in range(10):
+        await order()
+    await until(has_effects(pool, 110), 60)
+    assert len(set(await effects(pool))) == 110
+    assert subscriber.reasons() == []
+    assert relay.reasons() == []
+    stop.set()
+    await asyncio.gather(*running)
+    await sender.stop()
 
 
 def java_process(backend: Backend) -> int:

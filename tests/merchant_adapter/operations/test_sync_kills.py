@@ -11,6 +11,7 @@ from contracts.merchants import UsersSynced
 from tests.merchant_adapter.operations.conftest import Demo
 from tests.support.adapter import running_adapter
 from tests.support.databases import Databases
+from tests.support.servers import local_backend
 from tests.support.services import until
 
 
@@ -70,3 +71,41 @@ async def test_a_worker_that_slept_through_its_lease_writes_nothing(
         await asyncio.sleep(2)
         assert await adapter.fetch("SELECT * FROM sync_run WHERE id = $1", run) == before
         assert (before[0]["pages"], before[0]["seen"], before[0]["new"]) == (10, 200, 200)
+
+
+async def test_stopped_in_the_middle_it_exits_in_order_and_another_goes_on_at_once(
+    databases: Databases, topics: str, tmp_path: Path, demo: Demo
+) -> None:
+    shop = demo("--users", "300")
+    async with running_adapter(databases, topics, tmp_path, processes=2) as adapter:
+        merchant = await adapter.add_merchant(shop, page_size=10, requests_per_second=10)
+        run = await adapter.order_sync(merchant)
+
+        async def begun() -> bool:
+            return bool(await adapter.fetch("SELECT FROM sync_run WHERE id = $1 AND pages > 2", run))
+
+        await until(begun)
+        shop.plant("users", "drip", nth=1)
+        assert await asyncio.to_thread(adapter.service.processes[0].stop) == 0
+        report = await adapter.ended(run)
+        assert [report[name] for name in ("status", "seen", "new")] == ["done", 300, 300]
+
+
+async def test_the_database_killed_in_the_middle_costs_a_pause_only(topics: str, tmp_path: Path, demo: Demo) -> None:
+    shop = demo("--users", "300")
+    with local_backend(kafka=False) as server:
+        databases = Databases(server.admin_url)
+        async with running_adapter(databases, topics, tmp_path) as adapter:
+            merchant = await adapter.add_merchant(shop, page_size=10, requests_per_second=20)
+            run = await adapter.order_sync(merchant)
+
+            async def begun() -> bool:
+                return bool(await adapter.fetch("SELECT FROM sync_run WHERE id = $1 AND pages > 2", run))
+
+            await until(begun)
+            await asyncio.to_thread(server.kill, "postgres")
+            await asyncio.to_thread(server.wait_ready, "postgres")
+            report = await adapter.ended(run)
+            assert [report[name] for name in ("status", "seen", "new")] == ["done", 300, 300]
+            assert adapter.service.processes[0].process.poll() is None, "it did not have to be started again"
+            await adapter.service.wait_ready(0)

@@ -218,3 +218,37 @@ async def test_merchants_that_hang_do_not_slow_another(adapter: Adapter, demo: D
     seconds = asyncio.get_running_loop().time() - started
     print(f"500 users beside 6 merchants that hang: {seconds:.1f} s")
     assert not await adapter.fetch("SELECT FROM sync_run WHERE id = ANY ($1) AND status = 'done'", slow)
+
+
+async def test_ticks_do_not_pile_up_while_a_run_waits_to_begin(adapter: Adapter, demo: Demo) -> None:
+    shop = demo("--users", "10")
+    merchant = await adapter.add_merchant(shop)
+    shop.plant("users", "drip", times=1)
+    busy = await adapter.order_sync(merchant)
+    await asyncio.sleep(0.5)
+    ticks = [uuid4() for _ in range(4)]
+    async with sending_as("scheduler", adapter.service.bootstrap, adapter.service.secrets_folder) as scheduler:
+        task = uuid4()
+        for tick in ticks:
+            event = TaskDue.model_validate(
+                {"id": tick, "task": task, "due": "2026-01-01T00:00:00Z", "action": SyncUsersAction(merchant=merchant)}
+            )
+            await scheduler.send(SCHEDULE_EVENTS.name, str(task).encode(), event.model_dump_json().encode())
+    reports = [await adapter.ended(tick) for tick in ticks]
+    assert all("has not begun yet" in report["detail"] for report in reports)
+    assert (await adapter.ended(busy))["status"] == "done"
+    events = [event for event in await adapter.events(merchant) if isinstance(event, UsersSynced)]
+    assert {event.run for event in events} == {busy, *ticks}, "each has its report"
+
+
+async def test_a_fault_of_ours_in_one_job_does_not_stop_the_others(adapter: Adapter, demo: Demo) -> None:
+    await adapter.fetch("INSERT INTO job (kind, subject, merchant) VALUES ('push', $1, $1)", uuid4())
+
+    async def counted() -> bool:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            metrics = (await http.get(f"{adapter.service.processes[0].url}/metrics")).text
+        return 'scrip_adapter_job_bugs_total{kind="push"} 1.0' in metrics
+
+    await until(counted)
+    merchant = await adapter.add_merchant(demo("--users", "10"))
+    assert (await adapter.sync(merchant))["status"] == "done"
