@@ -21,7 +21,7 @@ async def gateway(
 ) -> AsyncIterator[GatewayPlatform]:
     """Two gateways and a core that keep told time; it is the 10th of March 2026, noon."""
     folder = tmp_path_factory.mktemp("gateway")
-    limits = {"SCRIP_ACCESS_REQUESTS_PER_MINUTE": "20"}
+    limits = {"SCRIP_ACCESS_REQUESTS_PER_MINUTE": "20", "SCRIP_STREAM_CONNECTIONS": "4"}
     async with (
         running_core(databases, backend.bootstrap, folder) as core,
         running_gateway(core, processes=2, environment=limits) as running,

@@ -106,6 +106,17 @@ class TestAnApplicant:
         late = await gateway.staff("POST", f"/merchants/{merchant}/verify")
         assert (late.status_code, late.json()["code"]) == (409, "merchant_state_forbids")
 
+    async def test_is_verified_at_once_where_the_platform_is_set_so(self, gateway: GatewayPlatform) -> None:
+        gateway.start_process(2, SCRIP_AUTO_VERIFY="1")
+        await gateway.wait_ready(2)
+        filed = (await gateway.request("POST", ACCESS, {"name": "Eager", "contact": "x"}, instance=2)).json()
+        assert filed["state"] == "active"
+        token = {"authorization": f"Bearer {filed['token']}"}
+        state = (await gateway.request("GET", f"{ACCESS}/{filed['id']}", headers=token)).json()
+        shop = Merchant(gateway, state["merchant"], "", state["credentials"])
+        assert (await shop.send("GET", "/merchant/v1/campaigns")).status_code == 200
+        assert await asyncio.to_thread(gateway.stop_process, 2) == 0
+
     async def test_cannot_ask_without_end(self, gateway: GatewayPlatform) -> None:
         answers = [await gateway.request("POST", ACCESS, {"name": "A", "contact": "x"}, instance=1) for _ in range(25)]
         refused = [answer for answer in answers if answer.status_code == 429]

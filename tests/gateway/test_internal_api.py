@@ -149,6 +149,19 @@ class TestBulk:
         answer = await gateway.staff("POST", f"/campaigns/{nowhere}/issue", {"users": ["a", "b"]})
         assert (answer.status_code, answer.json()["code"]) == (404, "campaign_not_found")
 
+    async def test_where_time_is_told_a_request_may_say_when_it_happens(
+        self, gateway: GatewayPlatform, campaign: str
+    ) -> None:
+        later = {"Scrip-At": "2026-03-10T12:00:05Z"}
+        at = f"/campaigns/{campaign}"
+        claimed = await gateway.done("POST", f"{at}/claim", {"user": "told"}, headers=later)
+        assert claimed["as_of"].startswith("2026-03-10T12:00:05")
+        await gateway.done("POST", f"{at}/issue", {"users": ["told-2"]}, headers={"Scrip-At": "2026-03-10T12:00:06Z"})
+        events = (await gateway.done("GET", f"{at}/events"))["events"]
+        assert events[-1]["time"].startswith("2026-03-10T12:00:06")
+        wrong = await gateway.staff("POST", f"{at}/claim", {"user": "x"}, headers={"Scrip-At": "yesterday"})
+        assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (400, "Scrip-At")
+
 
 class TestComplaints:
     async def test_coupons_and_refusals_are_found_by_user_order_and_code(

@@ -1,10 +1,21 @@
 """The live stream: what happens is seen as it happens, and gone on with where one left off."""
 
+import contextlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gateway.live_stream import PositionUnreadable, pack, unpack
+from gateway.live_stream import (
+    QUEUE_RECORDS,
+    TOO_SLOW,
+    Filters,
+    LiveStream,
+    PositionUnreadable,
+    frame,
+    pack,
+    unpack,
+)
 from tests.support.gateway import GatewayPlatform
 from tests.support.live_streams import claim, watching
 
@@ -21,7 +32,33 @@ class TestAPosition:
             unpack(text, 8)
 
 
+class TestAReaderThatFallsBehind:
+    async def test_is_sent_away_with_a_message_and_may_come_back(self) -> None:
+        live = LiveStream("nowhere:1", partitions=1, connections=1)
+        live._position = {0: 10}
+        live._ready.set()
+        stream = await live.watch(None, Filters())
+        first = await anext(stream)
+        assert first == frame({0: 10}, None)
+        record = SimpleNamespace(partition=0, offset=10, value=b"{}")
+        for offset in range(10, 12 + QUEUE_RECORDS):
+            live._hand_over(SimpleNamespace(**{**vars(record), "offset": offset}))
+        pieces = [piece async for piece in stream]
+        assert len(pieces) == QUEUE_RECORDS + 1
+        assert pieces[-2] == frame({0: 10 + QUEUE_RECORDS}, b"{}")
+        assert pieces[-1] == TOO_SLOW
+
+
 class TestTheStream:
+    async def test_has_room_for_so_many_only(self, gateway: GatewayPlatform) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            # Held in a list: a reader nobody holds closes its stream.
+            readers = [await stack.enter_async_context(watching(gateway)) for _ in range(4)]
+            for reader in readers:
+                await reader.position()
+            refused = await gateway.staff("GET", "/events")
+            assert (refused.status_code, refused.json()["code"]) == (503, "too_many_streams")
+
     async def test_shows_events_of_a_campaign_in_order_and_nothing_else(
         self, gateway: GatewayPlatform, campaign: str, spring: dict[str, Any]
     ) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -80,6 +81,7 @@ class Bulk:
         request_number: str,
         *,
         total: int,
+        at: datetime | None = None,
         wait_seconds: float = WAIT_SECONDS,
     ) -> BulkOutcome:
         """Issue a coupon to each row's user. `refused` are result rows of those nobody could read.
@@ -95,7 +97,7 @@ class Bulk:
             for chunk in _cut(fresh, lambda row: len(row.user.encode()) + len((row.code or "").encode()) + 24)
         ]
         return await self._run(
-            IssueCoupons, parts, [*refused, *repeated], caller, campaign, request_number, total, wait_seconds
+            IssueCoupons, parts, [*refused, *repeated], caller, campaign, request_number, total, at, wait_seconds
         )
 
     async def upload(
@@ -107,6 +109,7 @@ class Bulk:
         request_number: str,
         *,
         total: int,
+        at: datetime | None = None,
         wait_seconds: float = WAIT_SECONDS,
     ) -> BulkOutcome:
         """Upload codes; as `issue`."""
@@ -118,7 +121,7 @@ class Bulk:
             for chunk in _cut(fresh, lambda code: len(code.encode()) + 3)
         ]
         return await self._run(
-            UploadCodes, parts, [*refused, *repeated], caller, campaign, request_number, total, wait_seconds
+            UploadCodes, parts, [*refused, *repeated], caller, campaign, request_number, total, at, wait_seconds
         )
 
     async def _run(
@@ -130,6 +133,7 @@ class Bulk:
         campaign: UUID,
         request_number: str,
         total: int,
+        at: datetime | None,
         wait_seconds: float,
     ) -> BulkOutcome:
         name = command_id(caller.party, operation.__name__, campaign, request_number)
@@ -153,7 +157,7 @@ class Bulk:
         async def deliver(number: int) -> Reply | Pending:
             left = max(deadline - clock(), 0.0)
             return await self.commanding.deliver(
-                chunk_id(name, number), parts[number].command, caller, campaign, wait_seconds=left
+                chunk_id(name, number), parts[number].command, caller, campaign, at=at, wait_seconds=left
             )
 
         replies = await _some_at_once(deliver, range(len(parts)))

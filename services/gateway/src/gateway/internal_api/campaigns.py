@@ -47,7 +47,7 @@ from gateway.internal_api.bulk_answers import answer_bulk
 from gateway.internal_api.commands import carry_out, send
 from gateway.openapi import described
 from gateway.parts import parts_of
-from gateway.requests import read_body, request_number, room_for, seconds_to_wait
+from gateway.requests import read_body, request_number, room_for, seconds_to_wait, told_moment
 from gateway.rows import CodesDocument, UsersDocument, codes_of, users_of
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=GuardedRoute)
@@ -165,6 +165,7 @@ async def issue(request: Request, campaign: UUID) -> Response:
             campaign,
             number,
             total=rows.total,
+            at=told_moment(request, told=parts.settings.clock == "told"),
             wait_seconds=seconds_to_wait(request),
         )
     return answer_bulk(outcome, campaign)
@@ -188,6 +189,7 @@ async def upload_codes(request: Request, campaign: UUID) -> Response:
             campaign,
             number,
             total=rows.total,
+            at=told_moment(request, told=parts.settings.clock == "told"),
             wait_seconds=seconds_to_wait(request),
         )
     return answer_bulk(outcome, campaign)
