@@ -122,7 +122,6 @@ CREATE TABLE bulk (
     total integer NOT NULL,
     parts integer NOT NULL,
     refused jsonb NOT NULL DEFAULT '[]',
-    outcome jsonb,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX bulk_age ON bulk (created_at);
