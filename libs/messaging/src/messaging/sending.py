@@ -228,7 +228,7 @@ class Sender:
                     try:
                         await producer.start()
                     except BaseException:
-                        await _close(producer, 0)
+                        await close_producer(producer, 0)
                         raise
                     _producers.inc()
                     self._producer = producer
@@ -237,7 +237,7 @@ class Sender:
     def _throw_away(self, producer: AIOKafkaProducer) -> None:
         if self._producer is producer:
             self._producer = None
-            task = asyncio.create_task(_close(producer, STOP_SECONDS))
+            task = asyncio.create_task(close_producer(producer, STOP_SECONDS))
             self._thrown_away.add(task)
             task.add_done_callback(self._thrown_away.discard)
 
@@ -258,7 +258,7 @@ def _failure(future: asyncio.Future[Any]) -> BaseException | None:
     return future.exception() if future.done() and not future.cancelled() else None
 
 
-async def _close(producer: AIOKafkaProducer, patience_seconds: float) -> None:
+async def close_producer(producer: AIOKafkaProducer, patience_seconds: float) -> None:
     """Close in the time given, flushing if it can: `stop()` alone waits for ever while the broker is away."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(patience_seconds):

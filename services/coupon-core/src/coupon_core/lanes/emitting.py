@@ -7,7 +7,6 @@ made good by the next take-over: repeats are identical.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Iterable, Sequence
 
@@ -24,12 +23,13 @@ from contracts.topics import (
 )
 from contracts.writers import WRITER_HEADER, Writer, sign
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
-from messaging.sending import producer_settings
+from messaging.sending import close_producer, producer_settings
 from process.failpoints import declare, failpoint
 
 MID_EMIT = declare("core.mid_emit")
 ACKNOWLEDGEMENT_SECONDS = 30.0
 REPLY_SECONDS = 5.0
+STOP_SECONDS = 5.0
 GREATEST_REQUEST = 3 * 1024 * 1024
 """A dead letter holds a whole record, in base64."""
 
@@ -50,23 +50,30 @@ class Emitter:
         self._bootstrap = bootstrap
         self._writer = writer
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
         self._replying: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Connect. Raises a KafkaError when no broker answers."""
-        settings = producer_settings(self._bootstrap, client_id="scrip-core")
-        producer = AIOKafkaProducer(**{**settings, "max_request_size": GREATEST_REQUEST})
-        await producer.start()
-        self._producer = producer
+        """Connect, if not connected. Raises a KafkaError when no broker answers."""
+        async with self._starting:
+            if self._producer is not None:
+                return
+            settings = producer_settings(self._bootstrap, client_id="scrip-core")
+            producer = AIOKafkaProducer(**{**settings, "max_request_size": GREATEST_REQUEST})
+            try:
+                await producer.start()
+            except BaseException:
+                await close_producer(producer, 0)
+                raise
+            self._producer = producer
 
     async def stop(self) -> None:
         """Close, within a few seconds whatever the broker does."""
         for task in self._replying:
             task.cancel()
-        if self._producer is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._producer.stop(), 5)
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await close_producer(producer, STOP_SECONDS)
 
     async def emit(self, rows: Sequence[JournalRow]) -> None:
         """Send all rows in order and wait until the broker has them.
@@ -83,8 +90,7 @@ class Emitter:
             return
         try:
             async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
-                if self._producer is None:
-                    await self.start()
+                await self.start()
                 acknowledgements = []
                 for (topic, partition), records in streams.items():
                     acknowledgements += await self._send(topic, partition, records)
@@ -136,8 +142,7 @@ class Emitter:
         header = (WRITER_HEADER, sign(self._writer, COUPON_COMMANDS.name, key, value))
         try:
             async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
-                if self._producer is None:
-                    await self.start()
+                await self.start()
                 await asyncio.gather(*await self._send(COUPON_COMMANDS.name, partition, [(key, value, [header])]))
         except Exception as error:
             await self.stop()

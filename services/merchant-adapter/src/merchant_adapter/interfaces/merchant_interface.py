@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ MAX_ATTRIBUTES = 64
 MAX_NAME_BYTES = 64
 MAX_TEXT_LENGTH = 1024
 MAX_CURSOR_LENGTH = 1024
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def user_from(number: object, attributes: object, updated_at: object = None, del
         raise NotAUser("deleted must be true or false")
     if attributes is None:
         attributes = {}
-    if not isinstance(attributes, Mapping) or len(attributes) > MAX_ATTRIBUTES:
+    if not isinstance(attributes, dict | Mapping) or len(attributes) > MAX_ATTRIBUTES:
         raise NotAUser(f"attributes must be an object of at most {MAX_ATTRIBUTES}")
     kept: dict[str, Attribute] = {}
     for name, value in attributes.items():
@@ -183,4 +185,4 @@ def _instant(value: object) -> datetime | None:
 
 
 def _has_control(text: str) -> bool:
-    return any(ord(letter) < 32 or ord(letter) == 127 for letter in text)
+    return _CONTROL.search(text) is not None

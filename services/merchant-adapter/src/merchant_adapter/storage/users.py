@@ -10,6 +10,8 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid4
 
+from pydantic_core import to_json
+
 from merchant_adapter.storage import Connection
 
 
@@ -111,8 +113,9 @@ async def store_page(
     connection: Connection, run: SyncRun, users: Mapping[str, tuple[Mapping[str, Any], bool]]
 ) -> PageCounts:
     """Upsert a page of users (id → attributes, deleted) by the hash of their attributes."""
-    texts = [json.dumps(attributes, sort_keys=True, ensure_ascii=False) for attributes, _ in users.values()]
-    hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True) for text in texts]
+    written = [to_json({name: attributes[name] for name in sorted(attributes)}) for attributes, _ in users.values()]
+    texts = [text.decode() for text in written]
+    hashes = [int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True) for text in written]
     deleted = [gone for _, gone in users.values()]
     row = await connection.fetchrow(PAGE, run.merchant, run.scan, list(users), texts, hashes, deleted)
     return PageCounts(**dict(row)) if row is not None else PageCounts(0, 0, 0, 0)
