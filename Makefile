@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
+# Processes that run tests, each with servers of its own (0: none beside this one).
+WORKERS ?= $(if $(filter external,$(SCRIP_TEST_BACKEND)),0,2)
 
 BIN := .venv/bin
 PARTS := libs services deploy tests examples benchmarks
@@ -33,7 +35,7 @@ bench: setup
 	@./scrip bench $(ARGS)
 
 test: check
-	@$(BIN)/python -m pytest -m "not soak" $(PYTEST_ARGS) tests
+	@$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) tests
 
 soak: setup
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS) tests
