@@ -15,6 +15,7 @@ from benchmarks.measure import Figure
 
 BENCHMARKS = {
     "claim_hot": "benchmarks.claim_hot",
+    "real_year": "benchmarks.real_year",
     "http_claim": "benchmarks.http_claim",
 }
 """Each module has `run() -> list[Figure]`."""

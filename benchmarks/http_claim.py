@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import httpx
 
-from benchmarks.claim_hot import rival_tables
+from benchmarks import rival
 from benchmarks.measure import RUNS, Figure
 from benchmarks.platforms import platform, terms
 from scrip.home import pick_free_port
@@ -39,7 +39,7 @@ def run() -> list[Figure]:
         gateway = urlsplit(running.url("gateway"))
         campaign = _campaign(running)
         path = f"/internal/v1/campaigns/{campaign}/claim"
-        asyncio.run(rival_tables(running.database_admin_url, [campaign]))
+        asyncio.run(rival.new_tables(running.database_admin_url, [campaign]))
 
         def measure(kind: str, port: int, token: str) -> None:
             for number, figure in figures.items():

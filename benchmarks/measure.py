@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,21 +38,19 @@ class Figure:
 
 
 def alternate(
-    figure: Figure,
+    figures: Sequence[Figure],
     *,
-    ours: Callable[[int], float],
-    limit: Callable[[int], float] | None = None,
-    rival: Callable[[int], float] | None = None,
+    ours: Callable[[], Sequence[float]],
+    limit: Callable[[], Sequence[float]] | None = None,
+    rival: Callable[[], Sequence[float]] | None = None,
     runs: int = RUNS,
-) -> Figure:
-    """Run each in turn, `runs` times; each callable takes the run's number and returns a rate."""
-    for run in range(runs):
-        figure.ours.append(ours(run))
-        if limit is not None:
-            figure.limit.append(limit(run))
-        if rival is not None:
-            figure.rival.append(rival(run))
-    return figure
+) -> None:
+    """Run each in turn, `runs` times; each callable returns one rate per figure."""
+    for _ in range(runs):
+        for name, measure in (("ours", ours), ("limit", limit), ("rival", rival)):
+            if measure is not None:
+                for figure, rate in zip(figures, measure(), strict=True):
+                    getattr(figure, name).append(rate)
 
 
 def _median(values: list[float]) -> float | None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from contracts.campaigns import AmountOff, Terms, Validity
-from contracts.commands import record_for
+from contracts.commands import CommandRecord, record_for
 from contracts.fields import PLATFORM, Contract
+from contracts.identifiers import lane_key
 from contracts.partitioner import partition_of
 from contracts.topics import COUPON_COMMANDS
 from contracts.writers import WRITER_HEADER, Writer, sign
 from messaging.sending import producer_settings
+from process.settings import Secrets
+from scrip.keys import ensure_secrets
 from scrip.platform import Platform
 
 LIFE = timedelta(hours=2)
@@ -55,84 +58,114 @@ def terms(**more: object) -> Terms:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One signed record for `coupon.commands`."""
+
+    partition: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
 class Commands:
-    """Appends signed commands to a platform's log."""
+    """Makes commands as the platform's own writers sign them."""
 
-    def __init__(self, running: Platform, producer: AIOKafkaProducer) -> None:
-        keys = json.loads((running.home.secrets / "gateway" / "writers.json").read_text(encoding="utf-8"))
-        self._writer = Writer("gateway", 1, base64.b64decode(keys["gateway"]["1"]))
-        self._lanes = running.lanes
-        self._producer = producer
+    def __init__(self, running: Platform) -> None:
+        self.keys = Secrets(ensure_secrets(running.home, "coupon_core")).writer_keys()
+        self.lanes = running.lanes
 
-    def value(self, command: Contract, campaign: UUID, party: str = PLATFORM) -> bytes:
-        """The bytes of one command that asks for no reply."""
-        record = record_for(
-            command,
-            id=uuid4(),
-            source="/benchmark",
-            subject=str(campaign),
-            party=party,
-            actor="staff:benchmark",
-            notafter=datetime.now(UTC) + LIFE,
+    def record(
+        self,
+        command: Contract,
+        subject: UUID | str,
+        *,
+        party: str = PLATFORM,
+        partition: int | None = None,
+        **more: Any,
+    ) -> Record:
+        """The gateway's record of one command that asks for no reply; the subject tells the partition if not given."""
+        envelope = {"id": uuid4(), "source": "/benchmark", "subject": str(subject), "party": party}
+        envelope |= {"actor": "staff:benchmark", "notafter": datetime.now(UTC) + LIFE}
+        made = record_for(command, **(envelope | more))
+        return self.signed(
+            "gateway", made, partition_of(made.subject.encode(), self.lanes) if partition is None else partition
         )
-        return record.model_dump_json(exclude_none=True).encode()
 
-    async def append(self, campaign: UUID, values: Sequence[bytes]) -> None:
-        """Append to the campaign's lane, in order, and wait for the broker."""
-        key = str(campaign).encode()
-        partition = partition_of(key, self._lanes)
+    def signed(self, writer: str, record: CommandRecord, partition: int) -> Record:
+        """A record signed by one of the services."""
+        key, value = record.subject.encode(), record.model_dump_json(exclude_none=True).encode()
+        signature = sign(Writer(writer, 1, self.keys[writer][1]), COUPON_COMMANDS.name, key, value)
+        return Record(partition, key, value, ((WRITER_HEADER, signature),))
+
+    def to_every_lane(self, make: Callable[[int], Contract]) -> list[Record]:
+        """A lane-wide command for each lane."""
+        return [self.record(make(lane), lane_key(lane), partition=lane) for lane in range(self.lanes)]
+
+
+class Log:
+    """The platform's broker: appends commands, counts what came out."""
+
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, lanes: int) -> None:
+        self._producer = producer
+        self._consumer = consumer
+        self._lanes = lanes
+
+    async def append(self, records: Iterable[Record]) -> None:
+        """Append, each lane's records in order, and wait for the broker."""
+        by_lane: dict[int, list[Record]] = {}
+        for record in records:
+            by_lane.setdefault(record.partition, []).append(record)
+        await asyncio.gather(*(self._append(partition, some) for partition, some in by_lane.items()))
+
+    async def _append(self, partition: int, records: Sequence[Record]) -> None:
         futures = []
         batch = self._producer.create_batch()
-        for value in values:
-            header = (WRITER_HEADER, sign(self._writer, COUPON_COMMANDS.name, key, value))
-            if batch.append(key=key, value=value, timestamp=None, headers=[header]) is None:
+        for record in records:
+            given = {"key": record.key, "value": record.value, "timestamp": None, "headers": list(record.headers)}
+            if batch.append(**given) is None:
                 batch.close()
                 futures.append(await self._producer.send_batch(batch, COUPON_COMMANDS.name, partition=partition))
                 batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None, headers=[header])
+                batch.append(**given)
         batch.close()
         futures.append(await self._producer.send_batch(batch, COUPON_COMMANDS.name, partition=partition))
         await asyncio.gather(*futures)
 
+    async def count(self, topic: str) -> int:
+        """How many records a topic with lanes has been given so far."""
+        partitions = [TopicPartition(topic, number) for number in range(self._lanes)]
+        return sum((await self._consumer.end_offsets(partitions)).values())
 
-@asynccontextmanager
-async def commands_of(running: Platform) -> AsyncIterator[Commands]:
-    """A producer for one platform."""
-    producer = AIOKafkaProducer(**producer_settings(running.bootstrap, client_id="benchmark"))
-    await producer.start()
-    try:
-        yield Commands(running, producer)
-    finally:
-        await producer.stop()
+    async def reach(self, topic: str, count: int, seconds: float = 110) -> None:
+        """Wait until a topic has been given `count` records since it exists. Raises TimeoutError."""
+        there = -1
+        try:
+            async with asyncio.timeout(seconds):
+                while (there := await self.count(topic)) < count:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise TimeoutError(f"{topic} holds {there:,} records after {seconds:g} s, not {count:,}") from None
 
-
-async def records_in(running: Platform, topic: str) -> int:
-    """How many records a topic has been given so far."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=running.bootstrap)
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic, number) for number in range(running.lanes)]
-        return sum((await consumer.end_offsets(partitions)).values())
-    finally:
-        await consumer.stop()
-
-
-async def drain_rate(running: Platform, topic: str, wanted: int, seconds: float = 110) -> float:
-    """Records per second on `topic`, from the first that appears until `wanted` more than now are there."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=running.bootstrap)
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic, number) for number in range(running.lanes)]
-        before = sum((await consumer.end_offsets(partitions)).values())
+    async def rate(self, topic: str, wanted: int, seconds: float = 110) -> float:
+        """Records per second on `topic`, from the first that appears until `wanted` more than now are there."""
+        before = await self.count(topic)
         clock = asyncio.get_running_loop().time
         first: tuple[float, int] | None = None
         async with asyncio.timeout(seconds):
             while True:
-                there = sum((await consumer.end_offsets(partitions)).values()) - before
+                there = await self.count(topic) - before
                 if there and first is None:
                     first = (clock(), there)
                 if there >= wanted and first is not None:
                     return float((there - first[1]) / (clock() - first[0]))
                 await asyncio.sleep(0.02)
-    finally:
-        await consumer.stop()
+
+
+@asynccontextmanager
+async def log_of(running: Platform) -> AsyncIterator[Log]:
+    """A connection to one platform's broker."""
+    producer = AIOKafkaProducer(**producer_settings(running.bootstrap, client_id="benchmark"))
+    consumer = AIOKafkaConsumer(bootstrap_servers=running.bootstrap)
+    async with producer, consumer:
+        yield Log(producer, consumer, running.lanes)

@@ -12,7 +12,7 @@ import asyncpg
 from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel
 
-from benchmarks.claim_hot import claim_in_one_transaction
+from benchmarks import rival
 
 KEYS = UUID("4b6a1a2e-2a34-4c4d-9a8c-0a8f6f0b7a10")
 
@@ -38,7 +38,7 @@ async def claim(
     if authorization != f"Bearer {os.environ['RIVAL_TOKEN']}":
         raise HTTPException(401)
     async with app.state.pool.acquire() as connection:
-        code = await claim_in_one_transaction(connection, campaign, body.user, uuid5(KEYS, idempotency_key))
+        code = await rival.claim(connection, campaign, body.user, uuid5(KEYS, idempotency_key))
     if code is None:
         raise HTTPException(409)
     return {"code": code, "user": body.user}

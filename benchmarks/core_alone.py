@@ -1,0 +1,167 @@
+"""Core's own transactions over given records, without broker and loop: what its statements alone take.
+
+The limit beside core's figures. The same records, batches, connection settings and statements as core's; only the
+seconds inside a statement, arguments included, are counted, apart for those that read and those that write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import uuid4
+
+import asyncpg
+
+from benchmarks.platforms import Commands, Record
+from coupon_core.__main__ import LOOP_PLANNER, MIGRATIONS, SCHEMA
+from coupon_core.codes.generated import GeneratedCodes
+from coupon_core.lanes.deciding import decide_batch
+from coupon_core.lanes.lane import Lane
+from coupon_core.lanes.reading import Reader
+from coupon_core.model.lane import Facts, LaneState
+from coupon_core.storage import Connection
+from coupon_core.storage import lanes as lane_rows
+from coupon_core.work import Entry
+from process.database import migrate
+from scrip.databases import quoted, with_database
+from scrip.platform import Platform
+
+BATCH_RECORDS, BATCH_EFFECTS = 2_000, 10_000
+"""As core's settings have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A record as a Kafka client gives it."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass
+class Timed:
+    """A connection that counts the seconds its statements take."""
+
+    connection: asyncpg.Connection[asyncpg.Record]
+    reading: float = 0.0
+    writing: float = 0.0
+
+    async def fetch(self, *arguments: Any) -> list[asyncpg.Record]:
+        started = time.perf_counter()
+        try:
+            return await self.connection.fetch(*arguments)
+        finally:
+            self.reading += time.perf_counter() - started
+
+    async def fetchval(self, *arguments: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return await self.connection.fetchval(*arguments)
+        finally:
+            self.reading += time.perf_counter() - started
+
+    async def execute(self, *arguments: Any) -> str:
+        started = time.perf_counter()
+        try:
+            return await self.connection.execute(*arguments)
+        finally:
+            self.writing += time.perf_counter() - started
+
+    async def copy_records_to_table(self, *arguments: Any, **more: Any) -> str:
+        started = time.perf_counter()
+        try:
+            return await self.connection.copy_records_to_table(*arguments, **more)
+        finally:
+            self.writing += time.perf_counter() - started
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        started = time.perf_counter()
+        transaction = self.connection.transaction()
+        await transaction.start()
+        self.writing += time.perf_counter() - started
+        try:
+            yield
+        except BaseException:
+            await transaction.rollback()
+            raise
+        started = time.perf_counter()
+        await transaction.commit()
+        self.writing += time.perf_counter() - started
+
+
+@dataclass
+class CoreAlone:
+    """The lanes of a database of its own."""
+
+    timed: Timed
+    commands: Commands
+    reader: Reader
+    codes: GeneratedCodes
+    told: bool
+    lanes: dict[int, Lane] = field(default_factory=dict)
+
+    async def decide(self, records: Sequence[Record]) -> None:
+        """Decide the records, each lane's in order, and the continuations that follow from them."""
+        waiting = [self._read(record) for record in records]
+        while waiting:
+            batch: dict[int, list[Entry]] = {}
+            taken = effects = 0
+            while taken < min(len(waiting), BATCH_RECORDS) and effects < BATCH_EFFECTS:
+                entry = waiting[taken]
+                batch.setdefault(entry.partition, []).append(entry)
+                taken, effects = taken + 1, effects + entry.effects
+            del waiting[:taken]
+            work, _ = await decide_batch(
+                cast("Connection", self.timed),
+                [(self.lanes[partition], entries) for partition, entries in batch.items()],
+                told=self.told,
+                partitions=self.commands.lanes,
+                codes=self.codes,
+            )
+            if work.dead:
+                raise RuntimeError(f"a command of the benchmark died: {work.dead[0][1:]}")
+            waiting += [
+                self._read(self.commands.signed("core", record, partition)) for partition, record in work.continuations
+            ]
+
+    def _read(self, record: Record) -> Entry:
+        lane = self.lanes[record.partition]
+        lane.read_up_to += 1
+        now = round(datetime.now(UTC).timestamp() * 1000)
+        return self.reader.read(
+            _Read(record.partition, lane.read_up_to - 1, now, record.key, record.value, record.headers)
+        )
+
+
+@asynccontextmanager
+async def core_alone(running: Platform, *, told: bool = False) -> AsyncIterator[CoreAlone]:
+    """Core's tables in a new database on the platform's server, dropped afterwards."""
+    database = f"alone_{uuid4().hex[:8]}"
+    admin = await asyncpg.connect(running.database_admin_url)
+    await admin.execute(f"CREATE DATABASE {quoted(database)}")
+    try:
+        url = with_database(running.database_admin_url, database)
+        await migrate(url, MIGRATIONS, SCHEMA)
+        connection = await asyncpg.connect(url, server_settings={**LOOP_PLANNER, "search_path": SCHEMA})
+        try:
+            commands = Commands(running)
+            reader = Reader(running.lanes, commands.keys, None)
+            alone = CoreAlone(Timed(connection), commands, reader, GeneratedCodes({1: bytes(range(32))}), told)
+            for number in range(running.lanes):
+                row = await lane_rows.take_over(connection, number)
+                alone.lanes[number] = Lane(number, row.epoch, 0, LaneState(number, None, 0, 0, 0, Facts()), 0)
+            yield alone
+        finally:
+            await connection.close()
+    finally:
+        await admin.execute(f"DROP DATABASE IF EXISTS {quoted(database)}")
+        await admin.close()
