@@ -8,8 +8,6 @@ from contracts.commands import ExportCodes, UploadCodes
 from contracts.events import CodesExported, CodesUploaded
 from contracts.refusals import (
     CampaignExhausted,
-    CampaignNotActive,
-    CampaignOver,
     CodesNotExportable,
     CodesNotUploadable,
     CodeTaken,
@@ -18,7 +16,7 @@ from contracts.refusals import (
     RepeatedInRequest,
 )
 from coupon_core.codes.generated import normalise
-from coupon_core.model.campaign import LIVE_STATES
+from coupon_core.model.lifecycle import allow
 from coupon_core.model.refused import Refused
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.serials import take_number
@@ -31,8 +29,7 @@ def upload(call: Call) -> dict[str, Any]:
     campaign = call.own_campaign()
     if campaign.supply != "uploaded":
         raise Refused(CodesNotUploadable(supply=campaign.supply))
-    if campaign.state not in LIVE_STATES:
-        raise Refused(CampaignNotActive(state=campaign.state))
+    allow(campaign, "upload codes", call.now)
     seen: set[str] = set()
     rows: list[dict[str, Any]] = []
     accepted = 0
@@ -72,10 +69,7 @@ def export(call: Call) -> dict[str, Any]:
     campaign = call.own_campaign()
     if campaign.supply != "generated":
         raise Refused(CodesNotExportable(supply=campaign.supply))
-    if call.now >= campaign.ends:
-        raise Refused(CampaignOver(ends=campaign.ends))
-    if campaign.state not in ("active", "paused", "exhausted"):
-        raise Refused(CampaignNotActive(state=campaign.state))
+    allow(campaign, "export codes", call.now)
     room = campaign.room() or 0
     if room < command.count:
         raise Refused(CampaignExhausted(quantity=campaign.quantity or 0))

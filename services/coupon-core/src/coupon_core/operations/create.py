@@ -28,6 +28,7 @@ from contracts.refusals import (
 )
 from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import Campaign
+from coupon_core.model.lifecycle import move
 from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds
 from coupon_core.operations.building import check_building_rules
@@ -103,9 +104,9 @@ def generate(call: Call) -> dict[str, Any]:
     """Bring a campaign and its codes into being."""
     campaign = _create(call, call.command)
     recorder = call.work.recorder(campaign)
-    campaign.state = "generating"
+    move(campaign, "activate", "generating")
     recorder.campaign_event(call.cause, CampaignGenerationStarted())
-    campaign.state = "active"
+    move(campaign, "finish generating", "active")
     recorder.campaign_event(call.cause, CampaignGenerated(quantity=campaign.quantity))
     return {"campaign": campaign.text, "state": campaign.state}
 
@@ -115,6 +116,6 @@ def publish(call: Call) -> dict[str, Any]:
     if call.party == PLATFORM:
         raise Refused(NotAllowed(actor=call.record.actor, operation="publish for the platform: generate instead"))
     campaign = _create(call, call.command)
-    campaign.state = "active"
+    move(campaign, "activate", "active")
     call.work.recorder(campaign).campaign_event(call.cause, CampaignPublished(listed=campaign.listed))
     return {"campaign": campaign.text, "state": campaign.state}

@@ -8,6 +8,7 @@ from contracts.commands import ReturnCoupon
 from contracts.events import CouponBurned, CouponReturned
 from contracts.refusals import CouponNotRedeemed, RedemptionNotLatest
 from coupon_core.model.campaign import BURNED, HELD, REDEEMED, RESERVED, STATE_NAMES
+from coupon_core.model.lifecycle import allow_coupon
 from coupon_core.model.refused import Refused
 from coupon_core.operations.finding import Bearer, find, settle
 from coupon_core.operations.redeem import redeemable_campaign
@@ -22,8 +23,7 @@ def give_back(call: Call) -> dict[str, Any]:
     coupon_id = f"{campaign.text}.{found.number}"
     if isinstance(found, Bearer):
         raise Refused(CouponNotRedeemed(coupon=coupon_id, state="not held"), found.number)
-    if found.state != REDEEMED:
-        raise Refused(CouponNotRedeemed(coupon=coupon_id, state=STATE_NAMES[found.state]), found.number)
+    allow_coupon(campaign, found, "return")
     if command.redemption is not None and command.redemption != found.redemptions:
         raise Refused(RedemptionNotLatest(latest=found.redemptions), found.number)
     row = call.work.redemptions[campaign.number, found.number][-1]

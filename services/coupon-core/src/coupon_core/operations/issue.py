@@ -7,9 +7,7 @@ from typing import Any
 from contracts.commands import ClaimCoupon, IssueCoupons, IssueRow
 from contracts.refusals import (
     CampaignExhausted,
-    CampaignNotActive,
     CampaignNotFound,
-    CampaignOver,
     CodeNotExpected,
     CodeRequired,
     CodeTaken,
@@ -22,6 +20,7 @@ from contracts.refusals import (
 )
 from coupon_core.codes.generated import last_four, normalise
 from coupon_core.model.campaign import HELD, Campaign, Coupon
+from coupon_core.model.lifecycle import allow
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.manage import note_exhausted
@@ -33,12 +32,7 @@ def _issuable(call: Call) -> Campaign:
     campaign = call.campaign()
     if call.party != campaign.owner and call.party not in campaign.terms.senders:
         raise Refused(CampaignNotFound())
-    if call.now >= campaign.ends:
-        raise Refused(CampaignOver(ends=campaign.ends))
-    if campaign.state == "exhausted":
-        raise Refused(CampaignExhausted(quantity=campaign.quantity or 0))
-    if campaign.state != "active":
-        raise Refused(CampaignNotActive(state=campaign.state))
+    allow(campaign, "issue", call.now)
     return campaign
 
 

@@ -10,6 +10,7 @@ from contracts.commands import AdvanceClock, RunDue, SetBuildingRules, SetMercha
 from contracts.events import CampaignEnded
 from contracts.refusals import ClockIsRecorded, ClockMovesForward
 from coupon_core.model.campaign import LIVE_STATES
+from coupon_core.model.lifecycle import move
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.continuing import continue_lane
@@ -54,7 +55,7 @@ def run_due(call: Call) -> dict[str, Any]:
             if over and campaign.counts[1] == 0 and campaign.counts[2] == 0:
                 call.work.set_due(campaign, None)
                 if campaign.state in LIVE_STATES:
-                    campaign.state = "ended"
+                    move(campaign, "end", "ended")
                     call.work.recorder(campaign).campaign_event(call.cause, CampaignEnded(ends=campaign.ends))
             elif not over:
                 call.work.set_due(campaign, _next_due(call, campaign.number, campaign.ends))

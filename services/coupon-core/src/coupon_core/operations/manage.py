@@ -14,16 +14,13 @@ from contracts.events import (
     CampaignStopped,
     CampaignUnpublished,
 )
-from contracts.refusals import CampaignStateForbids, QuantityBelowIssued
-from coupon_core.model.campaign import LIVE_STATES, Campaign
+from contracts.refusals import QuantityBelowIssued
+from coupon_core.model.campaign import Campaign
+from coupon_core.model.lifecycle import allow, move
 from coupon_core.model.refused import Refused
 from coupon_core.operations.building import check_quantity
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.work import Call
-
-
-def _forbid(campaign: Campaign, operation: str) -> Refused:
-    return Refused(CampaignStateForbids(state=campaign.state, operation=operation))
 
 
 def _answer(campaign: Campaign) -> dict[str, Any]:
@@ -34,12 +31,10 @@ def note_exhausted(call: Call, campaign: Campaign) -> None:
     """active → exhausted when nothing is left to give, exhausted → active when there is again."""
     room = campaign.room()
     if campaign.state == "active" and room is not None and room <= 0:
-        campaign.state = "exhausted"
-        campaign.changed = True
+        move(campaign, "exhaust", "exhausted")
         call.work.recorder(campaign).campaign_event(call.cause, CampaignExhausted(quantity=campaign.quantity or 0))
     elif campaign.state == "exhausted" and (room is None or room > 0):
-        campaign.state = "active"
-        campaign.changed = True
+        move(campaign, "replenish", "active")
         call.work.recorder(campaign).campaign_event(call.cause, CampaignReplenished(quantity=campaign.quantity))
 
 
@@ -47,10 +42,8 @@ def pause(call: Call) -> dict[str, Any]:
     """active (or exhausted) → paused: neither issuing nor redeeming until resumed."""
     command: PauseCampaign = call.command
     campaign = call.own_campaign()
-    if campaign.state not in ("active", "exhausted"):
-        raise _forbid(campaign, "paused")
-    campaign.state = "paused"
-    campaign.changed = True
+    allow(campaign, "pause", call.now)
+    move(campaign, "pause", "paused")
     call.work.recorder(campaign).campaign_event(call.cause, CampaignPaused(reason=command.reason))
     return _answer(campaign)
 
@@ -58,11 +51,9 @@ def pause(call: Call) -> dict[str, Any]:
 def resume(call: Call) -> dict[str, Any]:
     """paused → active, or exhausted when nothing is left."""
     campaign = call.own_campaign()
-    if campaign.state != "paused":
-        raise _forbid(campaign, "resumed")
+    allow(campaign, "resume", call.now)
     room = campaign.room()
-    campaign.state = "exhausted" if room is not None and room <= 0 else "active"
-    campaign.changed = True
+    move(campaign, "resume", "exhausted" if room is not None and room <= 0 else "active")
     call.work.recorder(campaign).campaign_event(call.cause, CampaignResumed(state=campaign.state))
     return _answer(campaign)
 
@@ -81,8 +72,7 @@ def change_quantity(call: Call) -> dict[str, Any]:
     """Raise or lower the quantity, never below what is issued or exported."""
     command: ChangeQuantity = call.command
     campaign = call.own_campaign()
-    if campaign.state not in LIVE_STATES:
-        raise _forbid(campaign, "given another quantity")
+    allow(campaign, "change quantity", call.now)
     committed = campaign.issued + campaign.exported
     if command.quantity < committed:
         raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
@@ -100,9 +90,8 @@ def stop(call: Call) -> dict[str, Any]:
     """End a campaign for good; coupons still held or reserved are voided in slices that follow."""
     command: StopCampaign = call.command
     campaign = call.own_campaign()
-    if campaign.state not in (*LIVE_STATES, "draft"):
-        raise _forbid(campaign, "stopped")
-    campaign.state = "stopped"
+    allow(campaign, "stop", call.now)
+    move(campaign, "stop", "stopped")
     call.work.set_due(campaign, None)
     call.work.recorder(campaign).campaign_event(call.cause, CampaignStopped(reason=command.reason))
     continue_campaign(call, campaign, VoidCampaign(reason=command.reason), 1)

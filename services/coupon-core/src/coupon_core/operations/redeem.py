@@ -7,32 +7,10 @@ from typing import Any
 
 from contracts.commands import RedeemCoupon, ReleaseCoupon, ReserveCoupon
 from contracts.events import CouponRedeemed, CouponReserved
-from contracts.refusals import (
-    CampaignExhausted,
-    CampaignNotActive,
-    CampaignNotFound,
-    CampaignNotStarted,
-    CouponAlreadyRedeemed,
-    CouponBurned,
-    CouponExpired,
-    CouponNotReserved,
-    CouponVoided,
-)
-from contracts.refusals import (
-    CouponReserved as ReservedByAnother,
-)
-from coupon_core.model.campaign import (
-    BURNED,
-    EXPIRED,
-    HELD,
-    REDEEMED,
-    RESERVED,
-    STATE_NAMES,
-    VOIDED,
-    Campaign,
-    Coupon,
-)
+from contracts.refusals import CampaignExhausted, CampaignNotFound, CampaignNotStarted, CouponNotReserved
+from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, Campaign, Coupon
 from coupon_core.model.discount import discount_of
+from coupon_core.model.lifecycle import CouponOperation, allow, allow_coupon
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.finding import Bearer, find, redeemed_at, release, settle
@@ -50,35 +28,19 @@ def redeemable_campaign(call: Call) -> Campaign:
     return campaign
 
 
-def check_usable(call: Call, campaign: Campaign, coupon: Coupon, order: str | None) -> None:
+def check_usable(call: Call, campaign: Campaign, coupon: Coupon, operation: CouponOperation, order: str | None) -> None:
     """Refuse by name unless the coupon may be used now, by this order.
 
     Raises:
         Refused: the state of the coupon or of its campaign, or the time, forbids it.
     """
-    coupon_id = f"{campaign.text}.{coupon.number}"
-    number = coupon.number
-    match coupon.state:
-        case state if state == REDEEMED:
-            when = redeemed_at(call.work, coupon)
-            raise Refused(CouponAlreadyRedeemed(coupon=coupon_id, redeemed_at=when), number)
-        case state if state == RESERVED and (order is None or order != coupon.reserved_order):
-            raise Refused(ReservedByAnother(coupon=coupon_id, until=coupon.due_at), number)
-        case state if state == EXPIRED:
-            raise Refused(CouponExpired(coupon=coupon_id, expired_at=campaign.ends), number)
-        case state if state == VOIDED:
-            raise Refused(CouponVoided(coupon=coupon_id), number)
-        case state if state == BURNED:
-            raise Refused(CouponBurned(coupon=coupon_id), number)
-    check_open(call, campaign, coupon_id, number)
+    allow_coupon(campaign, coupon, operation, order=order, redeemed_at=redeemed_at(call.work, coupon))
+    check_open(call, campaign, coupon.number)
 
 
-def check_open(call: Call, campaign: Campaign, coupon_id: str, number: int) -> None:
+def check_open(call: Call, campaign: Campaign, number: int) -> None:
     """Refuse unless the campaign lets its coupons be used now."""
-    if call.now >= campaign.ends:
-        raise Refused(CouponExpired(coupon=coupon_id, expired_at=campaign.ends), number)
-    if campaign.state not in ("active", "exhausted"):
-        raise Refused(CampaignNotActive(state=campaign.state), number)
+    allow(campaign, "use", call.now, number)
     if call.now < campaign.starts:
         raise Refused(CampaignNotStarted(starts=campaign.starts), number)
 
@@ -90,9 +52,9 @@ def redeem(call: Call) -> dict[str, Any]:
     found = find(call, campaign, command.coupon, USABLE, command.order)
     if isinstance(found, Coupon):
         settle(call, campaign, found)
-        check_usable(call, campaign, found, command.order)
+        check_usable(call, campaign, found, "redeem", command.order)
     else:
-        check_open(call, campaign, f"{campaign.text}.{found.number}", found.number)
+        check_open(call, campaign, found.number)
     discount = discount_of(campaign.terms, command.amount)
     if isinstance(found, Bearer):
         found = take_bearer(call, campaign, found, command.coupon.user)
@@ -169,9 +131,9 @@ def reserve(call: Call) -> dict[str, Any]:
     found = find(call, campaign, command.coupon, USABLE, command.order)
     if isinstance(found, Coupon):
         settle(call, campaign, found)
-        check_usable(call, campaign, found, command.order)
+        check_usable(call, campaign, found, "reserve", command.order)
     else:
-        check_open(call, campaign, f"{campaign.text}.{found.number}", found.number)
+        check_open(call, campaign, found.number)
         found = take_bearer(call, campaign, found, command.coupon.user)
     until = min(call.now + timedelta(seconds=command.seconds), campaign.ends)
     campaign.move(found, RESERVED)
@@ -196,9 +158,6 @@ def release_coupon(call: Call) -> dict[str, Any]:
     if isinstance(found, Bearer):
         raise Refused(CouponNotReserved(coupon=coupon_id, state="not held"), found.number)
     settle(call, campaign, found)
-    if found.state != RESERVED:
-        raise Refused(CouponNotReserved(coupon=coupon_id, state=STATE_NAMES[found.state]), found.number)
-    if found.reserved_order != command.order:
-        raise Refused(ReservedByAnother(coupon=coupon_id, until=found.due_at), found.number)
+    allow_coupon(campaign, found, "release", order=command.order)
     release(call.work, call.cause, campaign, found, "released")
     return {"coupon": coupon_id, "state": "held"}

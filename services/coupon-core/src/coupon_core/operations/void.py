@@ -6,22 +6,14 @@ from typing import Any
 
 from contracts.commands import VoidCampaign, VoidCoupons
 from contracts.events import CouponVoided
-from contracts.refusals import (
-    CouponAlreadyRedeemed,
-    CouponBurned,
-    CouponExpired,
-    Refusal,
-)
-from contracts.refusals import (
-    CouponVoided as VoidedAlready,
-)
-from coupon_core.model.campaign import BURNED, EXPIRED, HELD, REDEEMED, RESERVED, VOIDED, Campaign, Coupon
+from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, VOIDED, Campaign, Coupon
+from coupon_core.model.lifecycle import allow_coupon
 from coupon_core.model.refused import Refused
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.operations.finding import Bearer, find, redeemed_at, settle
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.redeem import take_bearer
-from coupon_core.work import Call, Work
+from coupon_core.work import Call
 
 
 def _void(call: Call, campaign: Campaign, coupon: Coupon, reason: str) -> None:
@@ -30,16 +22,6 @@ def _void(call: Call, campaign: Campaign, coupon: Coupon, reason: str) -> None:
     call.work.recorder(campaign).coupon_event(
         call.cause, coupon.number, CouponVoided(coupon=coupon.number, user=coupon.user, reason=reason)
     )
-
-
-def _why_not(work: Work, campaign: Campaign, coupon: Coupon) -> Refusal | None:
-    coupon_id = f"{campaign.text}.{coupon.number}"
-    return {
-        REDEEMED: CouponAlreadyRedeemed(coupon=coupon_id, redeemed_at=redeemed_at(work, coupon)),
-        BURNED: CouponBurned(coupon=coupon_id),
-        EXPIRED: CouponExpired(coupon=coupon_id, expired_at=campaign.ends),
-        VOIDED: VoidedAlready(coupon=coupon_id),
-    }.get(coupon.state)
 
 
 def void(call: Call) -> dict[str, Any]:
@@ -54,9 +36,7 @@ def void(call: Call) -> dict[str, Any]:
             if isinstance(found, Bearer):
                 found = take_bearer(call, campaign, found, None)
             settle(call, campaign, found)
-            why_not = _why_not(call.work, campaign, found)
-            if why_not is not None:
-                raise Refused(why_not, found.number)
+            allow_coupon(campaign, found, "void", redeemed_at=redeemed_at(call.work, found))
         except Refused as no:
             refused += 1
             refusal = call.refuse_row(index, no.refusal, user=reference.user, coupon=no.coupon)
