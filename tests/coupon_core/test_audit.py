@@ -24,6 +24,7 @@ from contracts.commands import (
     VoidCoupons,
 )
 from coupon_core.audit import audit
+from coupon_core.storage.journal import packed, unpacked
 from tests.support.campaigns import generated, issue, published, redeem
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases
@@ -178,6 +179,16 @@ CORRUPTIONS_OF_LANES: list[tuple[str, str]] = [
     ("UPDATE lane SET blocks = blocks + 1 WHERE partition = $1", "blocks of codes"),
     ("UPDATE journal SET at = '2026-02-01' WHERE partition = $1 AND lane_seq = 2", "time of journal row 2"),
 ]  # fmt: skip
+LAST_EVENTS = (
+    "kind = 1 AND (campaign, first_seq) = (SELECT id, max(first_seq) FROM campaign JOIN journal ON campaign = id "
+    "AND kind = 1 WHERE number = $1 GROUP BY id)"
+)
+CORRUPTIONS += [
+    ("generated", f"UPDATE journal SET body = overlay(body placing '' from 1 for 1) WHERE {LAST_EVENTS}", "events "),
+    ("generated", f"UPDATE journal SET chain = sha256(chain) WHERE {LAST_EVENTS}", "chain of events"),
+    ("generated", f"UPDATE journal SET chain = NULL WHERE {LAST_EVENTS}", "chain of events"),
+    ("generated", "UPDATE campaign SET chain = sha256(chain) WHERE number = $1", "chain of the campaign"),
+]
 CHECKS = "campaign_ledger", "campaign_counters", "campaign_quantity"
 
 
@@ -191,6 +202,7 @@ async def audited(core: CorePlatform, statement: str, *arguments: object) -> lis
         for check in CHECKS:
             await connection.execute(f"ALTER TABLE campaign DROP CONSTRAINT {check}")
         await connection.execute("ALTER TABLE lane DROP CONSTRAINT lane_check")
+        await connection.execute("ALTER TABLE journal DISABLE TRIGGER journal_is_append_only")
         changed = await connection.execute(statement, *arguments)
         assert not changed.endswith(" 0"), f"{statement} changed nothing"
         report = await audit(connection)
@@ -286,6 +298,43 @@ def run_audit(core: CorePlatform) -> tuple[int, dict[str, Any]]:
         timeout=60,
     )
     return done.returncode, json.loads(done.stdout)
+
+
+async def test_a_word_changed_in_an_old_event_is_found_and_only_that_row_is_named(ledger: Ledger) -> None:
+    """The bytes are packed as the lane packs them, all counts and numbers stay: nothing but the chain tells."""
+    core, campaign = ledger.core, ledger.campaigns["shared"]
+    connection = await asyncpg.connect(core.database.url("core"))
+    try:
+        select = "SELECT first_seq, count, body FROM journal WHERE kind = 1 AND campaign = $1 ORDER BY first_seq"
+        (first, count, body), *following = await connection.fetch(select, campaign)
+    finally:
+        await connection.close()
+    assert following, "events after the one that is changed"
+    lines = unpacked(body)
+    assert '"name":"audit shared"' in lines[0]
+    changed = packed([lines[0].replace('"name":"audit shared"', '"name":"audit shaded"'), *lines[1:]])
+    differences = await audited(
+        core,
+        "UPDATE journal SET body = $3 WHERE kind = 1 AND campaign = $1 AND first_seq = $2",
+        campaign,
+        first,
+        changed,
+    )
+    assert [(d["campaign"], d["what"]) for d in differences] == [
+        (str(campaign), f"chain of events {first} to {first + count - 1}")
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE journal SET count = count", "DELETE FROM journal", "TRUNCATE journal"], ids=lambda s: s[:6]
+)
+async def test_the_journal_is_append_only_for_core_itself(ledger: Ledger, statement: str) -> None:
+    connection = await asyncpg.connect(ledger.core.database.url("core"))
+    try:
+        with pytest.raises(asyncpg.RaiseError, match="the journal is append-only"):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def test_an_audit_holds_up_no_lane(ledger: Ledger) -> None:

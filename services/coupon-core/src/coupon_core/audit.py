@@ -1,36 +1,66 @@
-"""The audit: does the ledger add up, and is no sequence number missing or used twice?
+"""The audit: does the ledger add up, is no sequence number missing or used twice, are the events the ones written?
 
 Reads all tables as of one moment in a read-only transaction and holds up no lane. `python -m coupon_core audit`
-prints what `GET /audit` answers, and ends with 1 when something differs.
+prints what `GET /audit` answers, and ends with 1 when something differs. `continual_audit.py` does the same for
+ever, a little at a time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from coupon_core.storage import Connection
-from coupon_core.storage.auditing import STATEMENT_SECONDS, Difference, check_tables
+import cramjam
+
+from coupon_core.model.chain import linked
+from coupon_core.storage import Connection, chains
+from coupon_core.storage.auditing import (
+    STATEMENT_SECONDS,
+    Difference,
+    check_campaigns,
+    check_lanes,
+    counts,
+    number_of,
+    one_moment,
+)
+from coupon_core.storage.chains import ChainedRow, Head
 from process.database import open_pool
+
+CAMPAIGNS_AT_ONCE = 500
+EVENTS_AT_ONCE = 5_000
+"""Followed in one thread's turn."""
 
 
 async def audit(connection: Connection, campaign: UUID | None = None) -> dict[str, Any] | None:
     """`{"checked": {what: how many}, "differences": [...], "seconds"}`; None: there is no such campaign."""
     started = time.monotonic()
-    checked = await check_tables(connection, campaign)
-    if checked is None:
-        return None
-    counts, differences = checked
+    async with one_moment(connection, whole_tables=True):
+        numbers: list[int] | None = None
+        if campaign is not None:
+            number = await number_of(connection, campaign)
+            if number is None:
+                return None
+            numbers = [number]
+        checked = await counts(connection, numbers)
+        differences = await check_campaigns(connection, numbers)
+        if campaign is not None:
+            differences += await check_chains(connection, await chains.heads_of(connection, [campaign]))
+        else:
+            differences += await check_lanes(connection)
+            differences += await _check_all_chains(connection)
     return {
-        "checked": counts,
-        "differences": [_item(difference) for difference in differences],
+        "checked": checked,
+        "differences": [item(difference) for difference in differences],
         "seconds": round(time.monotonic() - started, 3),
     }
 
 
-def _item(difference: Difference) -> dict[str, Any]:
+def item(difference: Difference) -> dict[str, Any]:
+    """A difference as it is told."""
     where = "" if difference.lane is None else f"lane {difference.lane}: "
     return {
         "campaign": None if difference.campaign is None else str(difference.campaign),
@@ -38,6 +68,57 @@ def _item(difference: Difference) -> dict[str, Any]:
         "expected": difference.expected,
         "found": difference.found,
     }
+
+
+async def _check_all_chains(connection: Connection) -> list[Difference]:
+    differences: list[Difference] = []
+    last = -1
+    while heads := await chains.heads_after(connection, last, None, CAMPAIGNS_AT_ONCE):
+        differences += await check_chains(connection, heads)
+        last = heads[-1].number
+    return differences
+
+
+async def check_chains(connection: Connection, heads: Sequence[Head]) -> list[Difference]:
+    """Where the chains of these campaigns do not follow from their events; within a transaction."""
+    differences: list[Difference] = []
+    waiting: list[ChainedRow] = []
+    events = 0
+    for head in heads:
+        latest = head.id.bytes
+        async for row in chains.rows_of(connection, head.id):
+            latest = row.chain or b""
+            waiting.append(row)
+            events += row.count
+            if events >= EVENTS_AT_ONCE:
+                differences += await asyncio.to_thread(broken_links, waiting)
+                waiting, events = [], 0
+        if latest != head.chain:
+            what = f"chain of the campaign after event {head.seq}"
+            differences.append(Difference(head.id, None, what, latest.hex(), head.chain.hex()))
+    return differences + await asyncio.to_thread(broken_links, waiting)
+
+
+def broken_links(rows: Sequence[ChainedRow]) -> list[Difference]:
+    """Rows whose events do not lead from the value before them to the value stored with them."""
+    differences: list[Difference] = []
+    for row in rows:
+        last = row.first_seq + row.count - 1
+        try:
+            lines = bytes(cramjam.zstd.decompress(row.body)).split(b"\n")
+        except cramjam.DecompressionError as error:
+            what = f"events {row.first_seq} to {last}"
+            differences.append(Difference(row.campaign, None, what, "readable", str(error)[:200]))
+            continue
+        if len(lines) != row.count:
+            what = f"events in the journal row from {row.first_seq} on"
+            differences.append(Difference(row.campaign, None, what, str(row.count), str(len(lines))))
+        found = linked(row.before or row.campaign.bytes, lines)
+        if found != row.chain:
+            stored = "none" if row.chain is None else row.chain.hex()
+            what = f"chain of events {row.first_seq} to {last}"
+            differences.append(Difference(row.campaign, None, what, stored, found.hex()))
+    return differences
 
 
 async def print_audit(database_url: str) -> bool:

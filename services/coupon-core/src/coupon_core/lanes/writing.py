@@ -6,11 +6,10 @@ import base64
 import json
 from collections.abc import Callable
 from typing import TypeVar
-from uuid import UUID
 
 from contracts.answers import DeadLetter
 from contracts.commands import type_of
-from coupon_core.model.recording import instant
+from coupon_core.model.recording import Recorder, instant
 from coupon_core.storage import Connection, journal, lanes, outcomes
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
@@ -78,17 +77,17 @@ def journal_rows(work: Work) -> list[JournalRow]:
     """One row per campaign with events, then refusals, dead letters and continuations; numbers the lanes' rows."""
     rows: list[JournalRow] = []
 
-    def add(
-        partition: int, kind: int, lines: list[str], campaign: UUID | None = None, first: int | None = None
-    ) -> None:
+    def add(partition: int, kind: int, lines: list[str], recorder: Recorder | None = None) -> None:
         lane = work.lanes[partition]
         lane.lane_seq += 1
-        rows.append(JournalRow(partition, lane.lane_seq, kind, campaign, first, lane.clock, lines))
+        row = JournalRow(partition, lane.lane_seq, kind, None, None, lane.clock, lines)
+        if recorder is not None:
+            row.campaign, row.first_seq, row.chain = recorder.campaign.id, recorder.first_seq, recorder.campaign.chain
+        rows.append(row)
 
     for recorder in work.recorders.values():
         if recorder.lines:
-            campaign = recorder.campaign
-            add(campaign.partition, EVENTS, recorder.lines, campaign.id, recorder.first_seq)
+            add(recorder.campaign.partition, EVENTS, recorder.lines, recorder)
     for refusals in _by_partition(work.refusals, lambda refusal: refusal.entry.partition).values():
         add(refusals[0].entry.partition, REFUSALS, [_refusal_line(refusal) for refusal in refusals])
     for dead in _by_partition(work.dead, lambda letter: letter[0].partition).values():

@@ -62,6 +62,7 @@ CREATE TABLE campaign (
     last_number bigint NOT NULL DEFAULT 0,
     swept bigint NOT NULL DEFAULT 0,
     next_due timestamptz,
+    chain bytea NOT NULL,
     CONSTRAINT campaign_ledger CHECK (issued = held + reserved + redeemed + burned + voided + expired),
     CONSTRAINT campaign_counters CHECK (least(held, reserved, redeemed, burned, voided, expired, exported, available) >= 0),
     CONSTRAINT campaign_quantity CHECK (quantity IS NULL OR issued + exported <= quantity)
@@ -141,7 +142,8 @@ CREATE TABLE outcome (
     body text
 );
 
--- kind: 1 events, 2 refusals, 3 continuation commands, 4 dead letters; body: zstd of JSON lines
+-- kind: 1 events, 2 refusals, 3 continuation commands, 4 dead letters; body: zstd of JSON lines; chain: of events,
+-- after the last of them (coupon_core/model/chain.py)
 CREATE TABLE journal (
     partition integer NOT NULL,
     lane_seq bigint NOT NULL,
@@ -151,10 +153,15 @@ CREATE TABLE journal (
     count integer NOT NULL,
     at timestamptz,
     body bytea NOT NULL,
+    chain bytea,
     PRIMARY KEY (partition, lane_seq)
 );
 ALTER TABLE journal ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX journal_campaign ON journal (campaign, first_seq) WHERE kind = 1;
+CREATE FUNCTION journal_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'the journal is append-only: % refused', TG_OP; END $$;
+CREATE TRIGGER journal_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON journal
+    FOR EACH STATEMENT EXECUTE FUNCTION journal_is_append_only();
 
 CREATE TABLE refusal (
     command uuid NOT NULL,
@@ -188,3 +195,4 @@ CREATE TABLE dead_letter (
 
 DROP TABLE dead_letter, refusal, journal, outcome, code_block, exported_range, uploaded_code, redemption, coupon,
     campaign, lane_fact, lane, platform;
+DROP FUNCTION journal_is_append_only;

@@ -73,6 +73,8 @@ class Campaign:
     next_due: datetime | None = None
     counts: list[int] = field(default_factory=lambda: [0] * 7)
     """Coupons by state; index 0 unused."""
+    chain: bytes = b""
+    """Of the events so far (`model/chain.py`)."""
     new: bool = False
     changed: bool = False
     text: str = ""
@@ -80,6 +82,7 @@ class Campaign:
 
     def __post_init__(self) -> None:
         self.text = str(self.id)
+        self.chain = self.chain or self.id.bytes
 
     def add(self, state: int) -> None:
         """Count a coupon that has just come into being in this state."""

@@ -12,6 +12,7 @@ from json.encoder import encode_basestring as quoted
 from contracts.events import EVENT_TYPES
 from contracts.fields import Fact
 from coupon_core.model.campaign import Campaign
+from coupon_core.model.chain import link
 
 ISSUED = "scrip.coupon.issued.v1"
 REDEEMED = "scrip.coupon.redeemed.v1"
@@ -55,11 +56,13 @@ class Recorder:
             self._now = cause.now
             self._time = instant(cause.now)
         own = campaign.text
-        self.lines.append(
+        line = (
             f'{{"specversion":"1.0","id":"{own}:{campaign.seq}","source":"/coupon-core","type":"{kind}",'
             f'"subject":"{subject}","time":"{self._time}","datacontenttype":"application/json",'
             f'"stream":"{own}/0","seq":{campaign.seq},{cause.tail},{self._own},"data":{data}}}'
         )
+        self.lines.append(line)
+        campaign.chain = link(campaign.chain, line)
 
     def campaign_event(self, cause: Cause, event: Fact) -> None:
         """Record something that happened to the campaign itself."""

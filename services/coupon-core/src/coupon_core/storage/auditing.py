@@ -1,11 +1,13 @@
 """What must hold between the tables: each check a statement that finds where it does not.
 
-A check gives rows (campaign id or NULL, lane or NULL, what, expected, found). `$1` is a campaign's number, or NULL for
-all; checks of lanes take no campaign. `:campaign` in a check stands for the condition on column `campaign`.
+A check gives rows (campaign id or NULL, lane or NULL, what, expected, found). `$1` is an array of campaigns' numbers,
+or NULL for all; checks of lanes take none.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,7 +35,7 @@ WITH counted AS (
         count(*) FILTER (WHERE state = 2) AS reserved, count(*) FILTER (WHERE state = 3) AS redeemed,
         count(*) FILTER (WHERE state = 4) AS burned, count(*) FILTER (WHERE state = 5) AS voided,
         count(*) FILTER (WHERE state = 6) AS expired
-    FROM coupon WHERE $1::bigint IS NULL OR campaign = $1 GROUP BY campaign
+    FROM coupon WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 )
 SELECT c.id, NULL::int, 'counter ' || each.name, each.coupons::text, each.counter::text
 FROM campaign c LEFT JOIN counted k ON k.campaign = c.number CROSS JOIN LATERAL (VALUES
@@ -42,27 +44,34 @@ FROM campaign c LEFT JOIN counted k ON k.campaign = c.number CROSS JOIN LATERAL 
     ('burned', c.burned, coalesce(k.burned, 0)), ('voided', c.voided, coalesce(k.voided, 0)),
     ('expired', c.expired, coalesce(k.expired, 0))
 ) AS each(name, counter, coupons)
-WHERE ($1::bigint IS NULL OR c.number = $1) AND each.counter <> each.coupons
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND each.counter <> each.coupons
 """
 SUM = """
 SELECT id, NULL::int, 'issued is the sum of the states', (held + reserved + redeemed + burned + voided + expired)::text,
     issued::text
 FROM campaign
-WHERE ($1::bigint IS NULL OR number = $1) AND issued <> held + reserved + redeemed + burned + voided + expired
+WHERE ($1::bigint[] IS NULL OR number = ANY($1)) AND issued <> held + reserved + redeemed + burned + voided + expired
 """
 QUANTITY = """
 SELECT id, NULL::int, 'issued and exported within the quantity', quantity::text, (issued + exported)::text
-FROM campaign WHERE ($1::bigint IS NULL OR number = $1) AND issued + exported > quantity
+FROM campaign WHERE ($1::bigint[] IS NULL OR number = ANY($1)) AND issued + exported > quantity
 """
 COUPON_WITHOUT_CAMPAIGN = """
-SELECT NULL::uuid, NULL::int, 'coupons of a campaign that does not exist', '0', count(*)::text
-FROM coupon k LEFT JOIN campaign c ON c.number = k.campaign
-WHERE c.number IS NULL AND ($1::bigint IS NULL OR k.campaign = $1) GROUP BY k.campaign
+WITH RECURSIVE present AS (
+    (SELECT campaign FROM coupon ORDER BY campaign LIMIT 1)
+    UNION ALL
+    SELECT following.campaign FROM present p CROSS JOIN LATERAL (
+        SELECT k.campaign FROM coupon k WHERE k.campaign > p.campaign ORDER BY k.campaign LIMIT 1
+    ) following
+)
+SELECT NULL::uuid, NULL::int, 'coupons of a campaign that does not exist', '0',
+    (SELECT count(*) FROM coupon k WHERE k.campaign = p.campaign)::text
+FROM present p WHERE NOT EXISTS (SELECT 1 FROM campaign c WHERE c.number = p.campaign)
 """
 STATE_UNKNOWN = """
 SELECT c.id, NULL::int, 'state of coupon ' || k.number, '1 to 6', k.state::text
 FROM coupon k JOIN campaign c ON c.number = k.campaign
-WHERE ($1::bigint IS NULL OR k.campaign = $1) AND k.state NOT BETWEEN 1 AND 6
+WHERE ($1::bigint[] IS NULL OR k.campaign = ANY($1)) AND k.state NOT BETWEEN 1 AND 6
 """
 RESERVATION = """
 SELECT c.id, NULL::int, 'reservation of coupon ' || k.number,
@@ -70,16 +79,17 @@ SELECT c.id, NULL::int, 'reservation of coupon ' || k.number,
     CASE WHEN k.reserved_order IS NULL THEN 'no order' ELSE 'an order' END || ', '
         || CASE WHEN k.due_at IS NULL THEN 'no end' ELSE 'an end' END
 FROM coupon k JOIN campaign c ON c.number = k.campaign
-WHERE ($1::bigint IS NULL OR k.campaign = $1)
+WHERE ($1::bigint[] IS NULL OR k.campaign = ANY($1))
     AND CASE WHEN k.state = 2 THEN k.reserved_order IS NULL OR k.due_at IS NULL
         ELSE k.reserved_order IS NOT NULL OR k.due_at IS NOT NULL END
 """
 NUMBERS = """
 WITH counted AS (
     SELECT campaign, count(*) AS coupons, max(number) AS greatest FROM coupon
-    WHERE $1::bigint IS NULL OR campaign = $1 GROUP BY campaign
+    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 ), uploaded AS (
-    SELECT campaign, count(*) AS codes FROM uploaded_code WHERE $1::bigint IS NULL OR campaign = $1 GROUP BY campaign
+    SELECT campaign, count(*) AS codes FROM uploaded_code
+    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 )
 SELECT c.id, NULL::int, 'numbers used', c.last_number::text, used::text
 FROM campaign c LEFT JOIN counted k ON k.campaign = c.number LEFT JOIN uploaded u ON u.campaign = c.number
@@ -87,14 +97,14 @@ CROSS JOIN LATERAL (SELECT CASE c.supply
     WHEN 'generated' THEN coalesce(k.coupons, 0) + c.exported
     WHEN 'uploaded' THEN coalesce(u.codes, 0)
     ELSE coalesce(k.coupons, 0) END AS used) numbers
-WHERE ($1::bigint IS NULL OR c.number = $1) AND (used <> c.last_number OR k.greatest > c.last_number)
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND (used <> c.last_number OR k.greatest > c.last_number)
 """
 STORED_CODE = """
 SELECT c.id, NULL::int, 'stored code of coupon ' || k.number,
     CASE WHEN c.supply IN ('uploaded', 'given') THEN 'one' ELSE 'none' END,
     CASE WHEN k.code IS NULL THEN 'none' ELSE 'one' END
 FROM coupon k JOIN campaign c ON c.number = k.campaign
-WHERE ($1::bigint IS NULL OR k.campaign = $1) AND (k.code IS NOT NULL) <> (c.supply IN ('uploaded', 'given'))
+WHERE ($1::bigint[] IS NULL OR k.campaign = ANY($1)) AND (k.code IS NOT NULL) <> (c.supply IN ('uploaded', 'given'))
 """
 EXPORTED = """
 WITH ranges AS (
@@ -103,11 +113,11 @@ WITH ranges AS (
         SELECT count(*) AS coupons FROM coupon k
         WHERE k.campaign = e.campaign AND k.number BETWEEN e.first AND e.last
     ) held
-    WHERE $1::bigint IS NULL OR e.campaign = $1 GROUP BY e.campaign
+    WHERE $1::bigint[] IS NULL OR e.campaign = ANY($1) GROUP BY e.campaign
 )
 SELECT c.id, NULL::int, 'exported codes nobody holds', coalesce(r.outstanding, 0)::text, c.exported::text
 FROM campaign c LEFT JOIN ranges r ON r.campaign = c.number
-WHERE ($1::bigint IS NULL OR c.number = $1) AND c.exported <> coalesce(r.outstanding, 0)
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND c.exported <> coalesce(r.outstanding, 0)
 """
 RANGES = """
 SELECT c.id, NULL::int, 'exported range from ' || e.first,
@@ -115,18 +125,18 @@ SELECT c.id, NULL::int, 'exported range from ' || e.first,
 FROM (
     SELECT campaign, first, last, coalesce(max(last) OVER (
         PARTITION BY campaign ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
-    FROM exported_range WHERE $1::bigint IS NULL OR campaign = $1
+    FROM exported_range WHERE $1::bigint[] IS NULL OR campaign = ANY($1)
 ) e JOIN campaign c ON c.number = e.campaign
 WHERE e.first <= e.before OR e.last < e.first OR e.last > c.last_number OR c.supply <> 'generated'
 """
 AVAILABLE = """
 WITH free AS (
     SELECT campaign, count(*) FILTER (WHERE NOT taken) AS codes FROM uploaded_code
-    WHERE $1::bigint IS NULL OR campaign = $1 GROUP BY campaign
+    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 )
 SELECT c.id, NULL::int, 'uploaded codes not given out', coalesce(f.codes, 0)::text, c.available::text
 FROM campaign c LEFT JOIN free f ON f.campaign = c.number
-WHERE ($1::bigint IS NULL OR c.number = $1) AND c.available <> coalesce(f.codes, 0)
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND c.available <> coalesce(f.codes, 0)
 """
 TAKEN = """
 SELECT c.id, NULL::int, 'uploaded code ' || coalesce(u.position, k.number),
@@ -135,10 +145,10 @@ SELECT c.id, NULL::int, 'uploaded code ' || coalesce(u.position, k.number),
     CASE WHEN k.number IS NULL THEN 'no coupon' WHEN k.code IS DISTINCT FROM u.code THEN 'a coupon with another code'
         ELSE 'a coupon' END
 FROM campaign c JOIN (
-    (SELECT * FROM uploaded_code WHERE $1::bigint IS NULL OR campaign = $1) u
+    (SELECT * FROM uploaded_code WHERE $1::bigint[] IS NULL OR campaign = ANY($1)) u
     FULL JOIN (
         SELECT k.* FROM coupon k JOIN campaign up ON up.number = k.campaign AND up.supply = 'uploaded'
-        WHERE $1::bigint IS NULL OR k.campaign = $1
+        WHERE $1::bigint[] IS NULL OR k.campaign = ANY($1)
     ) k ON k.campaign = u.campaign AND k.number = u.position
 ) ON c.number = coalesce(u.campaign, k.campaign)
 WHERE u.taken IS NULL OR u.taken <> (k.number IS NOT NULL) OR k.code IS DISTINCT FROM u.code AND k.number IS NOT NULL
@@ -147,9 +157,9 @@ REDEMPTIONS = """
 WITH counted AS (
     SELECT campaign, coupon, count(*) AS rows, max(number) AS greatest,
         count(*) FILTER (WHERE returned_at IS NULL) AS standing
-    FROM redemption WHERE $1::bigint IS NULL OR campaign = $1 GROUP BY campaign, coupon
+    FROM redemption WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign, coupon
 ), touched AS (
-    SELECT * FROM coupon WHERE (redemptions > 0 OR state IN (3, 4)) AND ($1::bigint IS NULL OR campaign = $1)
+    SELECT * FROM coupon WHERE (redemptions > 0 OR state IN (3, 4)) AND ($1::bigint[] IS NULL OR campaign = ANY($1))
 )
 SELECT c.id, NULL::int, each.what || coalesce(k.number, r.coupon), each.expected::text, each.found::text
 FROM touched k FULL JOIN counted r ON r.campaign = k.campaign AND r.coupon = k.number
@@ -167,19 +177,18 @@ SELECT c.id, NULL::int, 'command of redemption ' || r.number || ' of coupon ' ||
         ELSE 'dead' END, 'unknown')
 FROM redemption r JOIN campaign c ON c.number = r.campaign JOIN lane l ON l.partition = c.partition
 LEFT JOIN outcome o ON o.command = r.command
-WHERE ($1::bigint IS NULL OR r.campaign = $1) AND r.at > l.clock - interval '35 days'
+WHERE ($1::bigint[] IS NULL OR r.campaign = ANY($1)) AND r.at > l.clock - interval '35 days'
     AND (o.status IS DISTINCT FROM 1 OR o.campaign IS DISTINCT FROM c.id)
 """
 REFUSED_COMMAND = """
 SELECT o.campaign, NULL::int, 'refusal of command ' || o.command, 'kept', 'missing'
 FROM outcome o LEFT JOIN refusal r ON r.command = o.command AND r.row = -1
 WHERE o.status = 2 AND r.command IS NULL
-    AND ($1::bigint IS NULL OR o.campaign = (SELECT id FROM campaign WHERE number = $1))
 """
 BLOCKS = """
 WITH counted AS (
     SELECT campaign, count(*) AS blocks, max(idx) AS greatest, min(idx) AS least FROM code_block
-    WHERE $1::bigint IS NULL OR campaign = $1 GROUP BY campaign
+    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 )
 SELECT c.id, NULL::int, 'blocks of codes', wanted.blocks::text,
     coalesce(b.blocks, 0) || coalesce(', ' || b.least || ' to ' || b.greatest, '')
@@ -187,17 +196,17 @@ FROM campaign c LEFT JOIN counted b ON b.campaign = c.number
 CROSS JOIN LATERAL (
     SELECT CASE c.supply WHEN 'generated' THEN (c.last_number + 65535) / 65536 ELSE 0 END AS blocks
 ) wanted
-WHERE ($1::bigint IS NULL OR c.number = $1)
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1))
     AND (coalesce(b.blocks, 0) <> wanted.blocks OR coalesce(b.greatest, -1) <> wanted.blocks - 1)
 """
 BLOCK_LANE = """
 SELECT c.id, NULL::int, 'lane of block ' || b.block, c.partition::text, (b.block % p.partitions)::text
 FROM code_block b CROSS JOIN platform p LEFT JOIN campaign c ON c.number = b.campaign
-WHERE ($1::bigint IS NULL OR b.campaign = $1) AND (b.block % p.partitions) IS DISTINCT FROM c.partition
+WHERE ($1::bigint[] IS NULL OR b.campaign = ANY($1)) AND (b.block % p.partitions) IS DISTINCT FROM c.partition
 """
 DUE = """
 SELECT id, NULL::int, 'when something is next due', 'at the latest ' || ends, coalesce(next_due::text, 'never')
-FROM campaign WHERE ($1::bigint IS NULL OR number = $1)
+FROM campaign WHERE ($1::bigint[] IS NULL OR number = ANY($1))
     AND state IN ('active', 'paused', 'exhausted') AND (next_due IS NULL OR next_due > ends)
 """
 EVENTS = """
@@ -205,7 +214,8 @@ WITH rows AS (
     SELECT campaign, partition, first_seq, count, coalesce(sum(count) OVER (
         PARTITION BY campaign ORDER BY first_seq, lane_seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) + 1
         AS expected
-    FROM journal WHERE kind = 1 AND ($1::bigint IS NULL OR campaign = (SELECT id FROM campaign WHERE number = $1))
+    FROM journal
+    WHERE kind = 1 AND ($1::bigint[] IS NULL OR campaign = ANY(SELECT id FROM campaign WHERE number = ANY($1)))
 ), gaps AS (
     SELECT DISTINCT ON (campaign) campaign, first_seq, expected FROM rows
     WHERE first_seq <> expected ORDER BY campaign, first_seq
@@ -215,19 +225,20 @@ WITH rows AS (
 SELECT campaign, NULL::int, 'sequence numbers of events', 'next is ' || expected, 'next is ' || first_seq FROM gaps
 UNION ALL
 SELECT coalesce(c.id, s.campaign), NULL::int, 'events', coalesce(c.seq, 0)::text, coalesce(s.events, 0)::text
-FROM (SELECT * FROM campaign WHERE $1::bigint IS NULL OR number = $1) c FULL JOIN sums s ON s.campaign = c.id
+FROM (SELECT * FROM campaign WHERE $1::bigint[] IS NULL OR number = ANY($1)) c FULL JOIN sums s ON s.campaign = c.id
 WHERE coalesce(c.seq, 0) <> coalesce(s.events, 0)
 """
 EVENT_LANE = """
 SELECT c.id, NULL::int, 'lane of the journal', c.partition::text, j.partition::text
 FROM campaign c JOIN (SELECT DISTINCT campaign, partition FROM journal WHERE kind = 1) j ON j.campaign = c.id
-WHERE ($1::bigint IS NULL OR c.number = $1) AND j.partition <> c.partition
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND j.partition <> c.partition
 """
 
 OF_CAMPAIGNS = (
-    LEDGER, SUM, QUANTITY, COUPON_WITHOUT_CAMPAIGN, STATE_UNKNOWN, RESERVATION, NUMBERS, STORED_CODE, EXPORTED, RANGES,
-    AVAILABLE, TAKEN, REDEMPTIONS, REDEMPTION_COMMAND, REFUSED_COMMAND, BLOCKS, BLOCK_LANE, DUE, EVENTS, EVENT_LANE,
+    LEDGER, SUM, QUANTITY, STATE_UNKNOWN, RESERVATION, NUMBERS, STORED_CODE, EXPORTED, RANGES, AVAILABLE, TAKEN,
+    REDEMPTIONS, REDEMPTION_COMMAND, BLOCKS, BLOCK_LANE, DUE, EVENTS, EVENT_LANE,
 )  # fmt: skip
+"""Each looks its campaigns up by an index."""
 
 JOURNAL = """
 WITH rows AS (
@@ -276,28 +287,33 @@ SELECT o.campaign, NULL::int, 'dead letter of command ' || o.command, 'kept', 'm
 FROM outcome o WHERE o.status = 3 AND NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.command = o.command)
 """
 
-OF_LANES = (JOURNAL, EMITTED, LANE_COUNTERS, CAMPAIGN_NUMBERS, DEAD_COMMANDS)
+OF_LANES = (
+    COUPON_WITHOUT_CAMPAIGN, JOURNAL, EMITTED, LANE_COUNTERS, CAMPAIGN_NUMBERS, REFUSED_COMMAND, DEAD_COMMANDS,
+)  # fmt: skip
+"""Each looks through whole tables."""
 
 COUNTS = """
 SELECT
-    (SELECT count(*) FROM campaign WHERE $1::bigint IS NULL OR number = $1) AS campaigns,
-    (SELECT count(*) FROM coupon WHERE $1::bigint IS NULL OR campaign = $1) AS coupons,
-    (SELECT count(*) FROM redemption WHERE $1::bigint IS NULL OR campaign = $1) AS redemptions,
-    (SELECT count(*) FROM uploaded_code WHERE $1::bigint IS NULL OR campaign = $1) AS uploaded_codes,
-    (SELECT count(*) FROM exported_range WHERE $1::bigint IS NULL OR campaign = $1) AS exported_ranges,
-    (SELECT count(*) FROM code_block WHERE $1::bigint IS NULL OR campaign = $1) AS code_blocks,
+    (SELECT count(*) FROM campaign WHERE $1::bigint[] IS NULL OR number = ANY($1)) AS campaigns,
+    (SELECT count(*) FROM coupon WHERE $1::bigint[] IS NULL OR campaign = ANY($1)) AS coupons,
+    (SELECT count(*) FROM redemption WHERE $1::bigint[] IS NULL OR campaign = ANY($1)) AS redemptions,
+    (SELECT count(*) FROM uploaded_code WHERE $1::bigint[] IS NULL OR campaign = ANY($1)) AS uploaded_codes,
+    (SELECT count(*) FROM exported_range WHERE $1::bigint[] IS NULL OR campaign = ANY($1)) AS exported_ranges,
+    (SELECT count(*) FROM code_block WHERE $1::bigint[] IS NULL OR campaign = ANY($1)) AS code_blocks,
     (SELECT coalesce(sum(count), 0)::bigint FROM journal WHERE kind = 1
-        AND ($1::bigint IS NULL OR campaign = (SELECT id FROM campaign WHERE number = $1))) AS events,
-    (SELECT count(*) FROM journal WHERE $1::bigint IS NULL) AS journal_rows,
-    (SELECT count(*) FROM lane WHERE $1::bigint IS NULL) AS lanes,
-    (SELECT count(*) FROM outcome WHERE $1::bigint IS NULL
-        OR campaign = (SELECT id FROM campaign WHERE number = $1)) AS outcomes
+        AND ($1::bigint[] IS NULL OR campaign = ANY(SELECT id FROM campaign WHERE number = ANY($1)))) AS events,
+    (SELECT count(*) FROM journal WHERE $1::bigint[] IS NULL) AS journal_rows,
+    (SELECT count(*) FROM lane WHERE $1::bigint[] IS NULL) AS lanes,
+    (SELECT count(*) FROM outcome WHERE $1::bigint[] IS NULL
+        OR campaign = ANY(SELECT id FROM campaign WHERE number = ANY($1))) AS outcomes
 """
 NUMBER = "SELECT number FROM campaign WHERE id = $1"
 PREPARE = (
     f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'",
     "SET LOCAL idle_in_transaction_session_timeout = '60s'",
     "SET LOCAL work_mem = '64MB'",
+)
+WHOLE_TABLES = (
     # What the read API's connections are told not to do, because they look up few rows.
     "SET LOCAL enable_seqscan = on",
     "SET LOCAL enable_hashjoin = on",
@@ -305,26 +321,40 @@ PREPARE = (
 )
 
 
-async def check_tables(connection: Connection, campaign: UUID | None) -> tuple[dict[str, int], list[Difference]] | None:
-    """(how many rows of each kind were looked at, where a check does not hold), all as of one moment.
-
-    One campaign, or everything with the lanes. None: there is no such campaign. Locks nothing a lane waits for.
-    """
+@asynccontextmanager
+async def one_moment(connection: Connection, *, whole_tables: bool) -> AsyncIterator[None]:
+    """All reads within see the same moment, for as long as they take; nothing is locked that a lane waits for."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        for statement in PREPARE:
+        for statement in (*PREPARE, *(WHOLE_TABLES if whole_tables else ())):
             await connection.execute(statement)
-        number: int | None = None
-        if campaign is not None:
-            number = await connection.fetchval(NUMBER, campaign)
-            if number is None:
-                return None
-        row = await connection.fetchrow(COUNTS, number, timeout=STATEMENT_SECONDS)
-        counts = {} if row is None else dict(row)
-        differences: list[Difference] = []
-        for check in OF_CAMPAIGNS:
-            found = await connection.fetch(f"{check} LIMIT {MOST_DIFFERENCES}", number, timeout=STATEMENT_SECONDS)
-            differences += [Difference(*row) for row in found]
-        for check in OF_LANES if campaign is None else ():
-            found = await connection.fetch(f"{check} LIMIT {MOST_DIFFERENCES}", timeout=STATEMENT_SECONDS)
-            differences += [Difference(*row) for row in found]
-    return counts, differences
+        yield
+
+
+async def number_of(connection: Connection, campaign: UUID) -> int | None:
+    """The campaign's number."""
+    found: int | None = await connection.fetchval(NUMBER, campaign)
+    return found
+
+
+async def counts(connection: Connection, numbers: list[int] | None) -> dict[str, int]:
+    """How many rows of each kind there are, of these campaigns or in all."""
+    row = await connection.fetchrow(COUNTS, numbers, timeout=STATEMENT_SECONDS)
+    return {} if row is None else dict(row)
+
+
+async def check_campaigns(connection: Connection, numbers: list[int] | None) -> list[Difference]:
+    """Where a check of campaigns does not hold, of these or of all."""
+    differences: list[Difference] = []
+    for check in OF_CAMPAIGNS:
+        found = await connection.fetch(f"{check} LIMIT {MOST_DIFFERENCES}", numbers, timeout=STATEMENT_SECONDS)
+        differences += [Difference(*row) for row in found]
+    return differences
+
+
+async def check_lanes(connection: Connection) -> list[Difference]:
+    """Where a check of lanes, or of what belongs to no campaign, does not hold."""
+    differences: list[Difference] = []
+    for check in OF_LANES:
+        found = await connection.fetch(f"{check} LIMIT {MOST_DIFFERENCES}", timeout=STATEMENT_SECONDS)
+        differences += [Difference(*row) for row in found]
+    return differences

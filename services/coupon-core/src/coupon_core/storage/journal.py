@@ -26,6 +26,8 @@ class JournalRow:
     first_seq: int | None
     at: datetime | None
     lines: list[str]
+    chain: bytes | None = None
+    """Of the campaign, after the last of these events; only of events."""
 
 
 def packed(lines: Sequence[str]) -> bytes:
@@ -39,9 +41,9 @@ def unpacked(body: bytes) -> list[str]:
 
 
 INSERT = """
-INSERT INTO journal (partition, lane_seq, kind, campaign, first_seq, count, at, body)
+INSERT INTO journal (partition, lane_seq, kind, campaign, first_seq, count, at, body, chain)
 SELECT * FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::uuid[], $5::bigint[], $6::int[],
-    $7::timestamptz[], $8::bytea[])
+    $7::timestamptz[], $8::bytea[], $9::bytea[])
 """
 
 
@@ -57,6 +59,7 @@ async def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
         [len(row.lines) for row in rows],
         [row.at for row in rows],
         [packed(row.lines) for row in rows],
+        [row.chain for row in rows],
     )
 
 
