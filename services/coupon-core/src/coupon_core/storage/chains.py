@@ -62,7 +62,7 @@ async def rows_of(connection: Connection, campaign: UUID) -> AsyncIterator[Chain
     """A campaign's journal rows in order, few at a time; within a transaction."""
     before: bytes | None = None
     async for row in connection.cursor(ROWS, campaign, prefetch=ROWS_AHEAD):
-        yield ChainedRow(*row, before=before)
+        yield ChainedRow(*(*row, before))
         before = row["chain"]
 
 
