@@ -404,7 +404,7 @@ def answers(found: Findings) -> Told:
             yield f"{command_id} was answered and has no outcome"
         elif STATUS.get(outcome["status"]) != replies[0].status:
             yield f"{command_id} was told {replies[0].status}, its outcome is {STATUS.get(outcome['status'])}"
-        elif not _holds(first[1] or first[2], as_json(outcome["body"])):
+        elif not holds(first[1] or first[2], as_json(outcome["body"])):
             yield f"{command_id} was told {first}, its outcome is {outcome['body']}"
 
 
@@ -413,12 +413,12 @@ def _said(reply: Reply) -> tuple[str, Any, Any]:
     return reply.status, reply.result, refusal
 
 
-def _holds(told: Any, kept: Any) -> bool:
+def holds(told: Any, kept: Any) -> bool:
     """Whether all that is kept was told; an answer may say more (codes, which are computed)."""
     if isinstance(kept, dict):
-        return isinstance(told, dict) and all(name in told and _holds(told[name], kept[name]) for name in kept)
+        return isinstance(told, dict) and all(name in told and holds(told[name], kept[name]) for name in kept)
     if isinstance(kept, list):
-        return isinstance(told, list) and len(told) == len(kept) and all(map(_holds, told, kept))
+        return isinstance(told, list) and len(told) == len(kept) and all(map(holds, told, kept))
     return bool(told == kept)
 
 

@@ -1,0 +1,51 @@
+"""Is an answer the one the model promised, and are a campaign's events 1..n of what can have happened?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from contracts.answers import Reply
+from contracts.commands import CommandRecord
+from tests.coupon_core.never_wrong.pure_model import Answer, Model
+from tests.failures.checker import holds
+from tests.failures.evidence import LogRecord
+from tests.failures.story import EVENT_NAMES, Event, Story
+
+
+class Wrong(AssertionError):
+    """What was decided is not what was promised."""
+
+
+def learn_codes(model: Model, record: CommandRecord, reply: Reply) -> None:
+    """Remember which number an answered code of a generated campaign stands for."""
+    campaign = model.campaigns.get(record.subject)
+    if campaign is None or campaign.supply != "generated" or reply.result is None:
+        return
+    for row in (reply.result, *reply.result.get("rows", ()), *reply.result.get("codes", ())):
+        if "code" in row:
+            campaign.codes[row["code"]] = int(row["coupon"].rpartition(".")[2])
+
+
+def check_answer(record: CommandRecord, answer: Answer, reply: Reply) -> None:
+    """Raises Wrong when a reply is not the answer that was promised."""
+    code = None if reply.refusal is None else reply.refusal.code
+    right = code in answer.refused if answer.refused else code is None and reply.status == "done"
+    if not right or not holds(reply.result or {}, answer.facts):
+        raise Wrong(f"{record.data!r} for {record.party} was answered {reply.status} {code} {reply.result}: "
+                    f"promised is {answer}")  # fmt: skip
+
+
+def check_story(campaign: str, lines: Sequence[str]) -> None:
+    """Raises Wrong when a campaign's events are not 1..n, or tell what cannot have happened."""
+    story = Story(campaign)
+    for number, line in enumerate(lines, 1):
+        event: dict[str, Any] = json.loads(line)
+        if event["seq"] != number:
+            raise Wrong(f"{campaign}: event {number} has the number {event['seq']}")
+        place = LogRecord("", 0, 0, 0, None, None)
+        name = EVENT_NAMES[event["type"]]
+        story.tell(Event(campaign, number, name, event["causationid"], event["data"], line.encode(), place))
+    if story.wrongs:
+        raise Wrong(str(story.wrongs[0]))
