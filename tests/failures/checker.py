@@ -218,11 +218,14 @@ def _not_as_told(name: str, body: dict[str, Any], own: list[Event], events: list
             if coupons != sorted(given):
                 yield f"issued {coupons}, told {sorted(given)}"
         case "RedeemCoupon" | "ReserveCoupon":
-            yield from expect("CouponRedeemed" if name == "RedeemCoupon" else "CouponReserved")
+            if name == "ReserveCoupon":
+                yield from expect("CouponReserved")
+            elif names not in (["CouponRedeemed"], ["CouponUsed"]):
+                yield f"caused {names}"
             if coupons != [body["coupon"]]:
                 yield f"was about {coupons}, told {body['coupon']}"
         case "ReturnCoupon":
-            if names not in (["CouponReturned"], ["CouponBurned"]) or coupons != [body["coupon"]]:
+            if names not in (["CouponReturned"], ["CouponRefunded"], ["CouponBurned"]) or coupons != [body["coupon"]]:
                 yield f"caused {names} of {coupons}, told {body['coupon']}"
         case "ReleaseCoupon":
             released = [event for event in events if event.name == "CouponReleased"]

@@ -12,14 +12,17 @@ FROM: dict[str, set[str | None]] = {
     "CouponIssued": {None},
     "CouponReserved": {None, "held", "reserved"},
     "CouponReleased": {"reserved"},
+    "CouponUsed": {None, "held", "reserved"},
     "CouponRedeemed": {None, "held", "reserved"},
     "CouponReturned": {"redeemed"},
+    "CouponRefunded": {"held", "reserved", "redeemed", "voided", "expired"},
     "CouponBurned": {"redeemed"},
     "CouponVoided": {None, "held", "reserved"},
     "CouponExpired": {None, "held", "reserved"},
 }
 """States a coupon may be in before each event; None: nobody held it yet."""
 TO = {event.__name__: state for event, state in ENDS.items()}
+"""The state a coupon is in after each event; those of coupons used in parts say it themselves."""
 FOLLOWS = {
     "CampaignCreated": "draft",
     "CampaignGenerationStarted": "generating",
@@ -104,11 +107,11 @@ class Story:
             self.issued_to[event.data["user"]] += 1
             if self.user_limit is not None and self.issued_to[event.data["user"]] > self.user_limit:
                 self._wrong("bounds", event, f"{event.data['user']} got more than {self.user_limit}")
-        if name == "CouponRedeemed":
+        if name in ("CouponUsed", "CouponRedeemed"):
             self.redemptions[number] = self.redemptions.get(number, 0) + 1
             if event.data["redemption"] != self.redemptions[number]:
                 self._wrong("effects", event, f"coupon {number}: redemption {event.data['redemption']} out of turn")
-        self.coupons[number] = TO[name]
+        self.coupons[number] = TO.get(name) or event.data["state"]
 
     def _wrong(self, check: str, event: Event, detail: str) -> None:
         self.wrongs.append((check, f"{self.campaign}:{event.seq}: {detail}"))

@@ -329,7 +329,7 @@ class TestBadInput:
             ("POST", "/campaigns", b"{", 400, "unreadable_body"),
             ("POST", "/campaigns", b"x" * (1024 * 1024 + 1), 413, "body_too_large"),
             ("POST", "/campaigns", {}, 422, "invalid_request"),
-            ("POST", "/campaigns", offer(discount=FREE_TEA), 422, "discount_kind_unsupported"),
+            ("POST", "/campaigns", offer(discount=FREE_TEA, budget=5_000), 422, "budget_needs_cap"),
             ("POST", "/campaigns", offer(currency="XXQ"), 422, "currency_unknown"),
             ("POST", "/campaigns", offer(validity=BACKWARDS), 422, "end_before_start"),
             ("POST", "/campaigns/generate", {**offer(), "supply": {"kind": "generated"}}, 422, "quantity_required"),

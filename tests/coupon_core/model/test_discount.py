@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.commands import OrderItem
 from contracts.refusals import MinimumSpendNotMet, OrderAmountRequired
 from coupon_core.model.discount import discount_of
 from coupon_core.model.refused import Refused
@@ -14,6 +15,15 @@ from tests.support.deciding import terms
 
 def percent(basis_points: int, cap: int | None = None, **more: Any) -> Any:
     return terms(discount={"kind": "percent_off", "basis_points": basis_points, "cap": cap}, **more)
+
+
+GIFT_CARD = {"kind": "gift_card", "balance": 1_000}
+
+
+def refusal(of: Any, amount: int | None, **more: Any) -> str:
+    with pytest.raises(Refused) as no:
+        discount_of(of, amount, **more)
+    return no.value.refusal.code
 
 
 class TestAmountOff:
@@ -59,6 +69,71 @@ class TestPercentOff:
         with pytest.raises(Refused) as no:
             discount_of(percent(1_250), None)
         assert no.value.refusal == OrderAmountRequired()
+
+
+class TestFixedPrice:
+    def test_is_what_the_goods_cost_above_the_price(self) -> None:
+        exchange = terms(discount={"kind": "fixed_price", "price": 100})
+        assert discount_of(exchange, 1_999) == 1_899
+        assert discount_of(exchange, 100) == 0
+
+    def test_takes_nothing_off_and_adds_nothing_where_the_goods_are_cheaper(self) -> None:
+        assert discount_of(terms(discount={"kind": "fixed_price", "price": 100}), 99) == 0
+
+    def test_is_at_most_the_cap(self) -> None:
+        assert discount_of(terms(discount={"kind": "fixed_price", "price": 0, "cap": 500}), 1_999) == 500
+
+    def test_needs_the_goods_price(self) -> None:
+        assert refusal(terms(discount={"kind": "fixed_price", "price": 100}), None) == "order_amount_required"
+
+
+BREAD = (OrderItem(item="bread", price=300, quantity=2), OrderItem(item="rolls", price=50))
+
+
+class TestFreeItem:
+    def test_is_the_price_of_one_piece_whatever_else_is_bought(self) -> None:
+        assert discount_of(terms(discount={"kind": "free_item", "item": "bread"}), 650, items=BREAD) == 300
+
+    def test_of_several_lines_is_the_lowest_price(self) -> None:
+        cheaper = (*BREAD, OrderItem(item="bread", price=250))
+        assert discount_of(terms(discount={"kind": "free_item", "item": "bread"}), 900, items=cheaper) == 250
+
+    def test_is_at_most_the_cap_and_the_order(self) -> None:
+        assert discount_of(terms(discount={"kind": "free_item", "item": "bread", "cap": 200}), 650, items=BREAD) == 200
+        assert discount_of(terms(discount={"kind": "free_item", "item": "bread"}), 120, items=BREAD) == 120
+
+    def test_needs_the_item(self) -> None:
+        assert refusal(terms(discount={"kind": "free_item", "item": "cake"}), 650, items=BREAD) == "item_required"
+
+
+class TestMerchantDecided:
+    def test_is_what_the_merchant_names_up_to_the_whole_order(self) -> None:
+        assert discount_of(terms(discount={"kind": "merchant_decided"}), 650, named=650) == 650
+        assert discount_of(terms(discount={"kind": "merchant_decided"}), 650, named=0) == 0
+
+    def test_is_bounded_by_the_amount_and_the_cap(self) -> None:
+        assert refusal(terms(discount={"kind": "merchant_decided"}), 650, named=651) == "discount_above_amount"
+        assert refusal(terms(discount={"kind": "merchant_decided"}), None, named=1) == "order_amount_required"
+        capped = terms(discount={"kind": "merchant_decided", "cap": 100})
+        assert discount_of(capped, 650, named=100) == 100
+        assert refusal(capped, 650, named=101) == "discount_above_cap"
+
+
+class TestGiftCard:
+    def test_pays_what_the_order_comes_to_or_the_balance_holds(self) -> None:
+        assert discount_of(terms(discount=GIFT_CARD), 650, balance=1_000) == 650
+        assert discount_of(terms(discount=GIFT_CARD), 1_650, balance=1_000) == 1_000
+
+    def test_pays_the_part_that_is_named(self) -> None:
+        assert discount_of(terms(discount=GIFT_CARD), 650, named=100, balance=1_000) == 100
+        assert discount_of(terms(discount=GIFT_CARD), None, named=100, balance=1_000) == 100
+
+    def test_pays_no_more_than_there_is_and_never_nothing(self) -> None:
+        assert refusal(terms(discount=GIFT_CARD), 650, named=651, balance=1_000) == "discount_above_amount"
+        assert refusal(terms(discount=GIFT_CARD), None, named=51, balance=50) == "balance_too_low"
+        assert refusal(terms(discount=GIFT_CARD), None, balance=50) == "order_amount_required"
+        assert refusal(terms(discount=GIFT_CARD), 0, balance=50) == "nothing_to_pay"
+        assert refusal(terms(discount=GIFT_CARD), 10, named=0, balance=50) == "nothing_to_pay"
 
 
 class TestMinimumSpend:

@@ -35,6 +35,7 @@ from coupon_core.model.lifecycle import (
     DONE_TO_IT,
     Cell,
     No,
+    NoForWhole,
     Table,
     To,
     ToForItsOrder,
@@ -65,8 +66,9 @@ EXPECTED_COUPONS = {
     "issue": "held taken taken taken taken taken taken",
     "reserve": f"reserved reserved its-order:reserved {GONE}",
     "release": "not-reserved not-reserved its-order:held not-reserved not-reserved not-reserved not-reserved",
-    "redeem": f"redeemed|held redeemed|held its-order:redeemed|held {GONE}",
-    "return": "not-redeemed not-redeemed not-redeemed held|burned|expired not-redeemed not-redeemed not-redeemed",
+    "redeem": f"redeemed|held redeemed|held rest:its-order:redeemed|held {GONE}",
+    "return": "not-redeemed parts:not-redeemed parts:not-redeemed held|burned|expired|redeemed not-redeemed "
+    "parts:not-redeemed parts:not-redeemed",
     "void": f"voided voided voided {GONE}",
     "time out": "same same held same same same same",
     "expire": "same expired expired same same same same",
@@ -89,8 +91,8 @@ EXPECTED_CAMPAIGNS = {
     "issue": "unknown inactive inactive active|exhausted inactive none-left over inactive inactive",
     "use": "unknown inactive inactive active|exhausted inactive exhausted|active expired-already inactive inactive",
     "release": "unknown same same same same same same same same",
-    "return": "unknown same same same same same same same same",
-    "void": "unknown same same same same same same same same",
+    "return": "unknown same same active|exhausted same exhausted|active same same same",
+    "void": "unknown same same same same exhausted|active same same same",
     "exhaust": "unknown same same exhausted same same same same same",
     "replenish": "unknown same same same same active same same same",
     "end": "unknown same same ended ended ended same same same",
@@ -101,8 +103,10 @@ def said(cell: Cell) -> str:
     match cell:
         case To(states=states):
             return "|".join(states)
-        case ToForItsOrder(states=states):
-            return f"its-order:{'|'.join(states)}"
+        case ToForItsOrder(states=states, rest=rest):
+            return f"{'rest:' if rest else ''}its-order:{'|'.join(states)}"
+        case NoForWhole(refusal=refusal):
+            return f"parts:{next(word for word, code in REFUSALS.items() if code == refusal.code)}"
         case No(refusal=refusal):
             return next(word for word, code in REFUSALS.items() if code == refusal.code)
         case _:
@@ -217,7 +221,7 @@ class TestCouponsOnALane:
 
     @staticmethod
     def _agrees(cell: Cell, code: str | None, after: str, order: str | None) -> None:
-        if isinstance(cell, No):
+        if isinstance(cell, No | NoForWhole):
             assert code == cell.refusal.code
         elif isinstance(cell, ToForItsOrder) and order != "A":
             assert code == cell.otherwise.code

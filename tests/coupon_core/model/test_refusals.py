@@ -17,6 +17,7 @@ from contracts.commands import (
     GenerateCampaign,
     IssueCoupons,
     IssueRow,
+    OrderItem,
     PauseCampaign,
     PublishCampaign,
     RedeemCoupon,
@@ -38,6 +39,8 @@ from tests.support.deciding import MERCHANT, OTHER, MemoryLane, by_code, by_numb
 
 SOME = campaign_id(PLATFORM, "some")
 ORDER = "O-1"
+GIFT_CARD = {"kind": "gift_card", "balance": 1_000}
+DECIDED = {"kind": "merchant_decided"}
 
 
 def redeem(number: int = 1, **more: Any) -> RedeemCoupon:
@@ -154,10 +157,82 @@ def coupon_not_redeemed(lane: MemoryLane) -> str:
     return lane.refused(ReturnCoupon(coupon=by_number(), reason="r"), campaign=held(lane))
 
 
-def redemption_not_latest(lane: MemoryLane) -> str:
+def redemption_not_found(lane: MemoryLane) -> str:
     campaign = held(lane)
     lane.done(redeem(), campaign=campaign)
     return lane.refused(ReturnCoupon(coupon=by_number(), redemption=2, reason="r"), campaign=campaign)
+
+
+def redemption_already_returned(lane: MemoryLane) -> str:
+    campaign = held(lane, uses=2)
+    lane.done(redeem(), campaign=campaign)
+    lane.done(ReturnCoupon(coupon=by_number(), reason="r"), campaign=campaign)
+    return lane.refused(ReturnCoupon(coupon=by_number(), redemption=1, reason="r"), campaign=campaign)
+
+
+def return_above_redeemed(lane: MemoryLane) -> str:
+    campaign = held(lane, discount=GIFT_CARD)
+    lane.done(redeem(amount=300), campaign=campaign)
+    return lane.refused(ReturnCoupon(coupon=by_number(), amount=301, reason="r"), campaign=campaign)
+
+
+def partial_return_impossible(lane: MemoryLane) -> str:
+    campaign = held(lane)
+    lane.done(redeem(), campaign=campaign)
+    return lane.refused(ReturnCoupon(coupon=by_number(), amount=1, reason="r"), campaign=campaign)
+
+
+def too_many_redemptions(lane: MemoryLane) -> str:
+    campaign = held(lane)
+    lane.coupon(campaign).redemptions = 32_767  # as many commands would take the test too long
+    return lane.refused(redeem(), campaign=campaign)
+
+
+def item_required(lane: MemoryLane) -> str:
+    campaign = held(lane, discount={"kind": "free_item", "item": "bread"})
+    return lane.refused(redeem(items=(OrderItem(item="rolls", price=50),)), campaign=campaign)
+
+
+def discount_required(lane: MemoryLane) -> str:
+    return lane.refused(redeem(amount=100), campaign=held(lane, discount=DECIDED))
+
+
+def discount_not_expected(lane: MemoryLane) -> str:
+    return lane.refused(redeem(amount=100, discount=50), campaign=held(lane))
+
+
+def discount_above_amount(lane: MemoryLane) -> str:
+    return lane.refused(redeem(amount=100, discount=101), campaign=held(lane, discount=DECIDED))
+
+
+def discount_above_cap(lane: MemoryLane) -> str:
+    campaign = held(lane, discount={**DECIDED, "cap": 50})
+    return lane.refused(redeem(amount=100, discount=51), campaign=campaign)
+
+
+def balance_too_low(lane: MemoryLane) -> str:
+    return lane.refused(redeem(amount=2_000, discount=1_001), campaign=held(lane, discount=GIFT_CARD))
+
+
+def nothing_to_pay(lane: MemoryLane) -> str:
+    return lane.refused(redeem(amount=0), campaign=held(lane, discount=GIFT_CARD))
+
+
+def amount_not_expected(lane: MemoryLane) -> str:
+    return lane.refused(ReserveCoupon(coupon=by_number(), order=ORDER, amount=1), campaign=held(lane))
+
+
+def budget_exhausted(lane: MemoryLane) -> str:
+    return lane.refused(ClaimCoupon(user="v"), campaign=held(lane, budget=999))
+
+
+def budget_needs_cap(lane: MemoryLane) -> str:
+    percent = {"kind": "percent_off", "basis_points": 1_000}
+    return lane.refused(generate(discount=percent, budget=10_000), campaign=SOME)
+
+
+def budget_too_small(lane: MemoryLane) -> str:
+    return lane.refused(generate(budget=499), campaign=SOME)
 
 
 def coupon_expired(lane: MemoryLane) -> str:
@@ -209,10 +284,6 @@ def quantity_below_issued(lane: MemoryLane) -> str:
     return lane.refused(ChangeQuantity(quantity=2), campaign=campaign)
 
 
-def discount_kind_unsupported(lane: MemoryLane) -> str:
-    return lane.refused(generate(discount={"kind": "free_item", "item": "bread"}), campaign=SOME)
-
-
 def currency_unknown(lane: MemoryLane) -> str:
     return lane.refused(generate(currency="QQQ"), campaign=SOME)
 
@@ -259,9 +330,12 @@ WAYS: dict[str, Callable[[MemoryLane], str]] = {
         *(campaign_exhausted, no_code_left, user_limit_reached, code_required, code_not_expected, code_taken),
         *(code_unreadable, codes_not_uploadable, codes_not_exportable, repeated_in_request, coupon_not_found),
         *(coupon_already_redeemed, coupon_reserved, coupon_not_reserved, coupon_not_redeemed, coupon_expired),
-        redemption_not_latest,
+        *(redemption_not_found, redemption_already_returned, return_above_redeemed, partial_return_impossible),
+        *(too_many_redemptions, item_required, discount_required, discount_not_expected, discount_above_amount),
+        *(discount_above_cap, balance_too_low, nothing_to_pay, amount_not_expected, budget_exhausted),
+        *(budget_needs_cap, budget_too_small),
         *(coupon_voided, coupon_burned, not_this_users_coupon, minimum_spend_not_met, order_amount_required),
-        *(price_not_paid, end_before_start, quantity_required, quantity_below_issued, discount_kind_unsupported),
+        *(price_not_paid, end_before_start, quantity_required, quantity_below_issued),
         *(currency_unknown, building_rule_forbids, merchant_not_active, not_allowed, idempotency_conflict),
         *(clock_is_recorded, clock_not_set, clock_moves_forward),
     )

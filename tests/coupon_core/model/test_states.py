@@ -285,7 +285,7 @@ class TestReturns:
         lane.done(RETURN, campaign=campaign)
         lane.done(REDEEM, campaign=campaign)
         again = ReturnCoupon(coupon=by_number(), redemption=1, reason="r")
-        assert lane.refused(again, campaign=campaign) == "redemption_not_latest"
+        assert lane.refused(again, campaign=campaign) == "redemption_already_returned"
         assert lane.counters(campaign) == {"redeemed": 1}
 
     def test_events_of_return_and_void_carry_reason_and_actor(self) -> None:

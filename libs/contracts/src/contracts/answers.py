@@ -25,8 +25,10 @@ class Reply(Fact):
     `result` by command: campaign commands `{"campaign", "state"}`; IssueCoupons, UploadCodes, VoidCoupons
     `{"campaign", "accepted", "refused", "rows": [{"row", "coupon", "user", "code"} | {"row", "user", "refusal"}]}`;
     ClaimCoupon `{"coupon", "user", "code", "valid_from", "valid_until"}`; RedeemCoupon
-    `{"coupon", "redemption", "user", "order", "amount", "discount", "payable", "currency", "redeemed_at"}`;
-    ReturnCoupon `{"coupon", "redemption", "state"}`; ExportCodes `{"campaign", "codes": [{"coupon", "code"}]}`;
+    `{"coupon", "redemption", "user", "order", "amount", "discount", "payable", "currency", "exponent", "state",
+    "redeemed_at"}`, with `uses_left` or `balance` where a coupon has several uses or is a gift card;
+    ReturnCoupon `{"coupon", "redemption", "state", "amount", "restored"}`, likewise;
+    ExportCodes `{"campaign", "codes": [{"coupon", "code"}]}`;
     AdvanceClock `{"partition", "now"}`.
     """
 

@@ -33,26 +33,39 @@ class PercentOff(Contract):
 
 
 class FixedPrice(Contract):
-    """The goods cost `price` minor units (an exchange coupon)."""
+    """The goods cost `price` minor units instead of the order's amount (an exchange coupon); at most `cap` off."""
 
     kind: Literal["fixed_price"] = "fixed_price"
     price: Minor
+    cap: Annotated[Minor, Field(ge=1)] | None = None
 
 
 class FreeItem(Contract):
-    """One item is free."""
+    """One piece of `item` is free: the order's lines say its price, of several the lowest counts; at most `cap` off."""
 
     kind: Literal["free_item"] = "free_item"
     item: Text
+    cap: Annotated[Minor, Field(ge=1)] | None = None
 
 
 class MerchantDecided(Contract):
-    """The merchant decides the discount when the coupon is redeemed."""
+    """The merchant names the discount when the coupon is redeemed: at most `cap`, never more than the order."""
 
     kind: Literal["merchant_decided"] = "merchant_decided"
+    cap: Annotated[Minor, Field(ge=1)] | None = None
 
 
-Discount = Annotated[AmountOff | PercentOff | FixedPrice | FreeItem | MerchantDecided, Field(discriminator="kind")]
+class GiftCard(Contract):
+    """Each coupon has a balance of its own, from which orders are paid in parts until it is empty."""
+
+    kind: Literal["gift_card"] = "gift_card"
+    balance: Annotated[Minor, Field(ge=1)]
+    """With which each coupon begins."""
+
+
+Discount = Annotated[
+    AmountOff | PercentOff | FixedPrice | FreeItem | MerchantDecided | GiftCard, Field(discriminator="kind")
+]
 Rounding = Literal["half_up", "down", "up"]
 """How a percentage becomes whole minor units: to the nearest (halves up), down, or up."""
 
@@ -120,6 +133,10 @@ class Terms(Contract):
     discount: Discount
     rounding: Rounding = "half_up"
     minimum_spend: Minor = 0
+    uses: Annotated[int, Field(ge=1, le=1_000, strict=True)] = 1
+    """How often each coupon may be redeemed; it stays held until no use is left. A gift card has no such count."""
+    budget: Annotated[Minor, Field(ge=1)] | None = None
+    """What all discounts may come to. A coupon reserves its greatest discount and spends the real one."""
     validity: Validity
     per_user_limit: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
     price: Minor = 0
@@ -138,6 +155,12 @@ class Terms(Contract):
         ],
         Field(max_length=50),
     ] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _a_gift_card_counts_money(self) -> Self:
+        if self.discount.kind == "gift_card" and self.uses != 1:
+            raise ValueError("a gift card may be used until it is empty: leave uses out")
+        return self
 
     @model_validator(mode="after")
     def _parties_are_few(self) -> Self:

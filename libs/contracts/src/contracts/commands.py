@@ -22,6 +22,7 @@ from contracts.fields import (
     OrderId,
     Party,
     Reason,
+    Text,
     UserId,
 )
 
@@ -115,11 +116,17 @@ class CouponReference(Contract):
 
 
 class ReserveCoupon(Contract):
-    """Hold a coupon for an order for some time; the same order may reserve again to hold it longer."""
+    """Hold a coupon, one of its uses or a part of its balance for an order for some time.
+
+    The same order may reserve again to hold it longer. One order at a time holds a coupon; what it does not hold of
+    several uses or of a balance others may use meanwhile.
+    """
 
     coupon: CouponReference
     order: OrderId
     seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = 900
+    amount: Annotated[Minor, Field(ge=1)] | None = None
+    """Gift cards: how much of the balance to hold; None: all of it."""
 
 
 class ReleaseCoupon(Contract):
@@ -129,20 +136,35 @@ class ReleaseCoupon(Contract):
     order: OrderId
 
 
+class OrderItem(Contract):
+    """One line of an order: `quantity` pieces of `item` at `price` minor units each."""
+
+    item: Text
+    price: Minor
+    quantity: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 1
+
+
 class RedeemCoupon(Contract):
-    """Consume a coupon for an order of `amount` minor units (before the discount)."""
+    """Use a coupon, once or for a part of its balance, for an order of `amount` minor units (before the discount)."""
 
     coupon: CouponReference
     order: OrderId | None = None
     amount: Minor | None = None
+    discount: Minor | None = None
+    """`merchant_decided`: what is taken off, required. Gift cards: how much of the balance to use; None: as much as
+    the order comes to and the balance holds. Other kinds compute it: send none."""
+    items: Annotated[tuple[OrderItem, ...], Field(max_length=100)] = ()
+    """The order's lines, as far as the discount asks for them (`free_item`)."""
 
 
 class ReturnCoupon(Contract):
-    """Undo a redemption; the campaign's return policy says what becomes of the coupon."""
+    """Undo a redemption, or a part of one of a gift card; the campaign's return policy says what becomes of it."""
 
     coupon: CouponReference
     redemption: Number | None = None
-    """The n-th redemption of the coupon; None: the latest."""
+    """The n-th redemption of the coupon; None: the latest that was not returned."""
+    amount: Annotated[Minor, Field(ge=1)] | None = None
+    """Gift cards: how much of what the redemption took is given back; None: all that is left of it."""
     reason: Reason
 
 
@@ -187,17 +209,19 @@ class AdvanceClock(Contract):
 class BuildingRules(Contract):
     """What campaigns may be: the platform's, or one merchant's override (which wins field by field)."""
 
-    kinds: tuple[Literal["amount_off", "percent_off", "fixed_price", "free_item", "merchant_decided"], ...] | None = (
-        None
-    )
+    kinds: (
+        tuple[Literal["amount_off", "percent_off", "fixed_price", "free_item", "merchant_decided", "gift_card"], ...]
+        | None
+    ) = None
     supplies: tuple[Literal["generated", "shared", "uploaded", "given"], ...] | None = None
     greatest_percent: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
     """Basis points."""
     greatest_amount: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Minor] | None = None
-    """Minor units by currency."""
+    """Minor units by currency: of an amount off, a gift card's balance, and the cap that a fixed price, a free item
+    and what the merchant decides then need. Percentages have `greatest_percent`."""
     greatest_quantity: Count | None = None
     longest_days: Annotated[int, Field(ge=1, le=36_500, strict=True)] | None = None
-    required: tuple[Literal["minimum_spend", "per_user_limit", "quantity"], ...] | None = None
+    required: tuple[Literal["minimum_spend", "per_user_limit", "quantity", "budget"], ...] | None = None
 
 
 class SetBuildingRules(Contract):

@@ -67,15 +67,22 @@ class CampaignResumed(Fact):
 
 
 class CampaignExhausted(Fact):
-    """active → exhausted: as many as the quantity are issued or exported."""
+    """active → exhausted: as many as the quantity are issued or exported, or the budget holds no further coupon."""
 
     quantity: int
+    """Coupons issued or exported by then."""
+    by: Literal["quantity", "budget"] = "quantity"
+    budget_reserved: int | None = None
+    """Minor units kept for coupons that may still be used; None: the campaign has no budget."""
+    budget_spent: int | None = None
 
 
 class CampaignReplenished(Fact):
-    """exhausted → active: the quantity was raised or codes came."""
+    """exhausted → active: the quantity was raised, or budget was freed."""
 
     quantity: int | None
+    budget_reserved: int | None = None
+    budget_spent: int | None = None
 
 
 class CampaignQuantityChanged(Fact):
@@ -132,6 +139,8 @@ class CouponReserved(Fact):
     user: str | None
     order: str
     until: datetime
+    amount: int | None = None
+    """Gift cards: how much of the balance is held."""
 
 
 class CouponReleased(Fact):
@@ -143,8 +152,27 @@ class CouponReleased(Fact):
     why: Literal["released", "timed_out"]
 
 
+class CouponUsed(Fact):
+    """One of several uses, or a part of the balance, was taken; something is left and the coupon stays usable."""
+
+    coupon: int
+    user: str | None
+    redemption: int
+    order: str | None = None
+    amount: int | None = None
+    discount: int
+    currency: str
+    at_party: str
+    """Where: `platform` or the merchant's id."""
+    state: Literal["held", "reserved"]
+    """`reserved`: another order still holds a part of it."""
+    uses_left: int | None = None
+    balance: int | None = None
+    """What is left on a gift card."""
+
+
 class CouponRedeemed(Fact):
-    """held or reserved → redeemed (a bearer coupon: nothing → redeemed)."""
+    """held or reserved → redeemed (a bearer coupon: nothing → redeemed): the only or last use, or the balance's end."""
 
     coupon: int
     user: str | None
@@ -164,6 +192,21 @@ class CouponReturned(Fact):
     user: str | None
     redemption: int
     reason: str
+    amount: int | None = None
+    """The discount that was given back; of a gift card perhaps a part of it."""
+
+
+class CouponRefunded(Fact):
+    """A redemption was given back, wholly or in part, and the coupon stays in its state."""
+
+    coupon: int
+    user: str | None
+    redemption: int
+    reason: str
+    amount: int
+    state: CouponState
+    restored: bool
+    """Whether the coupon has the use or the amount again; False: the policy or the budget let it lapse."""
 
 
 class CouponBurned(Fact):
@@ -173,6 +216,9 @@ class CouponBurned(Fact):
     user: str | None
     redemption: int
     reason: str
+    amount: int | None = None
+    why: Literal["policy", "over", "budget"] = "policy"
+    """`over`: its time is over, or the campaign stopped; `budget`: what the coupon would need again is given away."""
 
 
 class CouponVoided(Fact):
@@ -209,8 +255,10 @@ EVENT_TYPES: dict[type[Fact], str] = {
     CouponIssued: "scrip.coupon.issued.v1",
     CouponReserved: "scrip.coupon.reserved.v1",
     CouponReleased: "scrip.coupon.released.v1",
+    CouponUsed: "scrip.coupon.used.v1",
     CouponRedeemed: "scrip.coupon.redeemed.v1",
     CouponReturned: "scrip.coupon.returned.v1",
+    CouponRefunded: "scrip.coupon.refunded.v1",
     CouponBurned: "scrip.coupon.burned.v1",
     CouponVoided: "scrip.coupon.voided.v1",
     CouponExpired: "scrip.coupon.expired.v1",
@@ -266,7 +314,7 @@ ENDS: dict[type[Fact], CouponState] = {
     CouponVoided: "voided",
     CouponExpired: "expired",
 }
-"""The state a coupon is in after each event."""
+"""The state a coupon is in after each event; `CouponUsed` and `CouponRefunded` name it themselves."""
 
 
 class RefusalRecord(Fact):

@@ -72,6 +72,15 @@ class CampaignExhausted(Refusal):
     quantity: int
 
 
+class BudgetExhausted(Refusal):
+    code = "budget_exhausted"
+    message = "Of the budget of {budget}, {left} minor units of {currency} are free; a coupon may need {needed}."
+    budget: int
+    left: int
+    needed: int
+    currency: str
+
+
 class NoCodeLeft(Refusal):
     code = "no_code_left"
     message = "No uploaded code is left; upload more."
@@ -155,10 +164,38 @@ class CouponNotRedeemed(Refusal):
     state: str
 
 
-class RedemptionNotLatest(Refusal):
-    code = "redemption_not_latest"
-    message = "Only the coupon's latest redemption, number {latest}, can be returned."
+class RedemptionNotFound(Refusal):
+    code = "redemption_not_found"
+    message = "The coupon has no redemption {redemption}; its latest is number {latest}."
+    redemption: int
     latest: int
+
+
+class RedemptionAlreadyReturned(Refusal):
+    code = "redemption_already_returned"
+    message = "Redemption {redemption} of the coupon was returned at {returned_at}."
+    redemption: int
+    returned_at: datetime | None = None
+
+
+class ReturnAboveRedeemed(Refusal):
+    code = "return_above_redeemed"
+    message = "Of redemption {redemption}, {left} minor units can still be given back, not {amount}."
+    redemption: int
+    amount: int
+    left: int
+
+
+class PartialReturnImpossible(Refusal):
+    code = "partial_return_impossible"
+    message = "Only a gift card's redemptions can be given back in part; of {kind} send no amount."
+    kind: str
+
+
+class TooManyRedemptions(Refusal):
+    code = "too_many_redemptions"
+    message = "The coupon was redeemed {most} times, returned ones included; that is the most there can be."
+    most: int
 
 
 class CouponExpired(Refusal):
@@ -198,6 +235,58 @@ class OrderAmountRequired(Refusal):
     message = "This coupon's discount depends on the order's amount: send it."
 
 
+class ItemRequired(Refusal):
+    code = "item_required"
+    message = "The coupon makes one {item} free: send the order's lines, with that item and its price."
+    item: str
+
+
+class DiscountRequired(Refusal):
+    code = "discount_required"
+    message = "The merchant decides this coupon's discount: send it."
+
+
+class DiscountNotExpected(Refusal):
+    code = "discount_not_expected"
+    message = "The discount of a coupon of the kind {kind} is computed: send none."
+    kind: str
+
+
+class DiscountAboveAmount(Refusal):
+    code = "discount_above_amount"
+    message = "A discount of {discount} is more than the order's {amount} minor units of {currency}."
+    discount: int
+    amount: int
+    currency: str
+
+
+class DiscountAboveCap(Refusal):
+    code = "discount_above_cap"
+    message = "A discount of {discount} is more than the coupon's {cap} minor units of {currency}."
+    discount: int
+    cap: int
+    currency: str
+
+
+class BalanceTooLow(Refusal):
+    code = "balance_too_low"
+    message = "{balance} minor units of {currency} can be used of the balance, not {asked}."
+    balance: int
+    asked: int
+    currency: str
+
+
+class NothingToPay(Refusal):
+    code = "nothing_to_pay"
+    message = "The order comes to nothing: there is nothing to pay from the balance."
+
+
+class AmountNotExpected(Refusal):
+    code = "amount_not_expected"
+    message = "Only of a gift card a part can be held; of {kind} send no amount."
+    kind: str
+
+
 class PriceNotPaid(Refusal):
     code = "price_not_paid"
     message = "The offer costs {price} minor units of {currency}; send the order and what was paid."
@@ -224,10 +313,18 @@ class QuantityBelowIssued(Refusal):
     quantity: int
 
 
-class DiscountKindUnsupported(Refusal):
-    code = "discount_kind_unsupported"
-    message = "Coupons of the kind {kind} are not supported yet; amount_off and percent_off are."
+class BudgetNeedsCap(Refusal):
+    code = "budget_needs_cap"
+    message = "With a budget each coupon reserves its greatest discount: {kind} needs a cap."
     kind: str
+
+
+class BudgetTooSmall(Refusal):
+    code = "budget_too_small"
+    message = "One coupon may need {needed} minor units of {currency}; a budget of {budget} holds none."
+    needed: int
+    budget: int
+    currency: str
 
 
 class CurrencyUnknown(Refusal):

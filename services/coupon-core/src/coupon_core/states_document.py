@@ -6,7 +6,19 @@ import sys
 from collections.abc import Sequence
 
 from contracts.generated_files import DOCS_FOLDER, asked_to_write, not_current, report, write
-from coupon_core.model.lifecycle import CAMPAIGNS, COUPONS, NOBODY, NONE, Cell, No, Stays, Table, To, ToForItsOrder
+from coupon_core.model.lifecycle import (
+    CAMPAIGNS,
+    COUPONS,
+    NOBODY,
+    NONE,
+    Cell,
+    No,
+    NoForWhole,
+    Stays,
+    Table,
+    To,
+    ToForItsOrder,
+)
 
 FILE = DOCS_FOLDER / "states.md"
 COMMAND = "python -m coupon_core.states_document"
@@ -73,10 +85,13 @@ def text(cell: Cell) -> str:
     match cell:
         case To(states=states):
             return " or ".join(states)
-        case ToForItsOrder(states=states, otherwise=otherwise):
-            return f"{' or '.join(states)} for its order, else `{otherwise.code}`"
-        case No(refusal=refusal):
-            return f"`{refusal.code}`"
+        case ToForItsOrder(states=states, otherwise=otherwise, rest=rest):
+            besides = "; same where something is left besides what that order holds" if rest else ""
+            return f"{' or '.join(states)} for its order, else `{otherwise.code}`{besides}"
+        case No(refusal=refusal, unless=unless):
+            return f"`{refusal.code}`" + ("" if unless is None else f" or `{unless.code}`")
+        case NoForWhole(refusal=refusal):
+            return f"`{refusal.code}`; same where a part was redeemed"
         case Stays():
             return "same"
 

@@ -74,7 +74,7 @@ class StoredRefusal:
 
 @dataclass(slots=True)
 class Redemption:
-    """One redemption row; `returned_at` set when it was undone."""
+    """One redemption row; `returned_at` set when all of it was undone."""
 
     campaign: int
     coupon: int
@@ -88,8 +88,16 @@ class Redemption:
     command: UUID
     returned_at: datetime | None = None
     return_reason: str | None = None
+    returned: int | None = None
+    """Minor units of the discount given back so far."""
+    restored: int | None = None
+    """Uses, or minor units of a balance, that the coupon got again; fewer than were returned where they lapsed."""
     new: bool = False
     changed: bool = False
+
+    def left(self) -> int:
+        """What of the discount can still be given back, in minor units."""
+        return (self.discount or 0) - (self.returned or 0)
 
 
 @dataclass(slots=True)

@@ -25,15 +25,24 @@ NOT_FOUND = frozenset({"campaign_not_found", "coupon_not_found"})
 FORBIDDEN = frozenset({"not_allowed", "merchant_not_active"})
 NOT_ACCEPTABLE_CONTENT = frozenset(
     {
+        "amount_not_expected",
+        "budget_needs_cap",
+        "budget_too_small",
         "building_rule_forbids",
         "code_not_expected",
         "code_required",
         "code_unreadable",
         "currency_unknown",
-        "discount_kind_unsupported",
+        "discount_above_amount",
+        "discount_above_cap",
+        "discount_not_expected",
+        "discount_required",
         "end_before_start",
         "idempotency_conflict",
+        "item_required",
+        "nothing_to_pay",
         "order_amount_required",
+        "partial_return_impossible",
         "quantity_required",
     }
 )

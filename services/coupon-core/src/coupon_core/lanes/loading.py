@@ -22,7 +22,7 @@ from contracts.commands import (
 )
 from coupon_core.answering import block_indexes
 from coupon_core.codes.generated import BLOCK_BITS, normalise
-from coupon_core.model.campaign import Campaign, Coupon
+from coupon_core.model.campaign import REDEEMED, Campaign, Coupon
 from coupon_core.storage import Connection
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
@@ -50,6 +50,8 @@ class _Wanted:
         self.generated: dict[tuple[int, str], None] = {}
         self.block_indexes: dict[tuple[int, int], None] = {}
         self.redemptions = False
+        self.returned: set[tuple[int, str | int]] = set()
+        """(campaign, user, code or number) of coupons of which all redemptions are asked for, not the latest alone."""
 
 
 async def load(connection: Connection, work: Work, entries: Sequence[Entry]) -> None:
@@ -98,6 +100,8 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
             case RedeemCoupon() | ReserveCoupon() | ReleaseCoupon() | ReturnCoupon():
                 wanted.redemptions = True
                 _want_reference(wanted, campaign, command.coupon)
+                if isinstance(command, ReturnCoupon):
+                    _want_all_redemptions(wanted, number, command.coupon)
             case VoidCoupons():
                 wanted.redemptions = True
                 for reference in command.coupons:
@@ -153,6 +157,13 @@ def _want_reference(wanted: _Wanted, campaign: Campaign, reference: CouponRefere
             wanted.free[number] += 1
 
 
+def _want_all_redemptions(wanted: _Wanted, campaign: int, reference: CouponReference) -> None:
+    code = None if reference.code is None else normalise(reference.code)
+    for named in (reference.number, reference.code, code, reference.user):
+        if named is not None:
+            wanted.returned.add((campaign, named))
+
+
 async def _load_blocks(connection: Connection, work: Work, wanted: _Wanted) -> None:
     serials = {key: work.codes.serial_of(key[1]) for key in wanted.generated}
     blocks = {serial >> BLOCK_BITS for serial in serials.values() if serial is not None} - work.blocks.keys()
@@ -166,12 +177,14 @@ async def _load_blocks(connection: Connection, work: Work, wanted: _Wanted) -> N
         work.blocks[block] = (campaign, index, version)
         work.block_at[campaign, index] = (block, version)
     ranges: list[tuple[int, int]] = []
-    for (campaign, _), serial in serials.items():
+    for (campaign, code), serial in serials.items():
         at = None if serial is None else work.blocks.get(serial >> BLOCK_BITS)
         if serial is None or at is None or at[0] != campaign:
             continue
         number = (at[1] << BLOCK_BITS) + (serial & 0xFFFF) + 1
         wanted.numbers[campaign, number] = None
+        if (campaign, code) in wanted.returned:
+            wanted.returned.add((campaign, number))
         ranges.append((campaign, number))
     if ranges:
         for campaign, first, last in await code_rows.ranges_with(connection, ranges):
@@ -206,17 +219,32 @@ async def _load_coupons(connection: Connection, work: Work, wanted: _Wanted) -> 
             known = work.uploaded.setdefault((campaign, code.code), code)
             work.free_codes[campaign].append(known if known is not None else code)
     if wanted.redemptions:
-        meant = [work.coupons.get(pair) for pair in wanted.numbers]
-        meant += [coupon for pair in wanted.users for coupon in work.by_user.get(pair, [])]
-        meant += [work.by_code.get(pair) for pair in wanted.codes]
-        pairs = {
-            (coupon.campaign, coupon.number)
-            for coupon in meant
-            if coupon is not None and coupon.redemptions and (coupon.campaign, coupon.number) not in work.redemptions
-        }
-        if pairs:
-            for redemption in await coupon_rows.redemptions_of(connection, list(pairs)):
-                work.redemptions.setdefault((redemption.campaign, redemption.coupon), []).append(redemption)
+        await _load_redemptions(connection, work, wanted)
+
+
+async def _load_redemptions(connection: Connection, work: Work, wanted: _Wanted) -> None:
+    """All redemptions of coupons to be returned; of others the latest, which a refusal may name."""
+    meant: list[tuple[Coupon | None, bool]] = []
+    for number in wanted.numbers:
+        meant.append((work.coupons.get(number), number in wanted.returned))
+    for user in wanted.users:
+        meant += [(coupon, user in wanted.returned) for coupon in work.by_user.get(user, [])]
+    for code in wanted.codes:
+        meant.append((work.by_code.get(code), code in wanted.returned))
+    most: dict[tuple[int, int], int] = {}
+    for coupon, all_of_them in meant:
+        if coupon is None or (coupon.state != REDEEMED and not all_of_them):
+            continue
+        key = (coupon.campaign, coupon.number)
+        needed = coupon.redemptions if all_of_them else min(coupon.redemptions, 1)
+        if len(work.redemptions.get(key, ())) < needed:
+            most[key] = max(needed, most.get(key, 0))
+    if most:
+        known = {key: {row.number: row for row in work.redemptions.get(key, ())} for key in most}
+        for row in await coupon_rows.redemptions_of(connection, list(most), list(most.values())):
+            known[row.campaign, row.coupon].setdefault(row.number, row)
+        for key, rows in known.items():
+            work.redemptions[key] = [rows[number] for number in sorted(rows)]
 
 
 def _merged(work: Work, coupons: Sequence[Coupon]) -> list[Coupon]:

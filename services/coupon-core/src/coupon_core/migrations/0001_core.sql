@@ -63,9 +63,14 @@ CREATE TABLE campaign (
     swept bigint NOT NULL DEFAULT 0,
     next_due timestamptz,
     chain bytea NOT NULL,
+    budget bigint,
+    budget_reserved bigint,
+    budget_spent bigint,
     CONSTRAINT campaign_ledger CHECK (issued = held + reserved + redeemed + burned + voided + expired),
     CONSTRAINT campaign_counters CHECK (least(held, reserved, redeemed, burned, voided, expired, exported, available) >= 0),
-    CONSTRAINT campaign_quantity CHECK (quantity IS NULL OR issued + exported <= quantity)
+    CONSTRAINT campaign_quantity CHECK (quantity IS NULL OR issued + exported <= quantity),
+    CONSTRAINT campaign_budget CHECK (budget IS NULL OR (least(budget_reserved, budget_spent) >= 0
+        AND budget_reserved + budget_spent <= budget))
 ) WITH (fillfactor = 70);
 CREATE INDEX campaign_due ON campaign (partition, next_due, number) WHERE next_due IS NOT NULL;
 CREATE INDEX campaign_owner ON campaign (owner, id);
@@ -73,6 +78,8 @@ CREATE INDEX campaign_code ON campaign (code_normal) WHERE code_normal IS NOT NU
 CREATE INDEX campaign_listed ON campaign (id) WHERE listed;
 
 -- state: 1 held, 2 reserved, 3 redeemed, 4 burned, 5 voided, 6 expired
+-- spent: uses, or minor units of a balance, taken and not restored; NULL where each coupon has one use and no budget
+-- reserved_units: how many of those the reserving order holds
 CREATE TABLE coupon (
     campaign bigint NOT NULL,
     number bigint NOT NULL,
@@ -83,12 +90,15 @@ CREATE TABLE coupon (
     code text,
     reserved_order text,
     due_at timestamptz,
+    spent bigint,
+    reserved_units bigint,
     PRIMARY KEY (campaign, number)
 ) WITH (fillfactor = 75);
 CREATE INDEX coupon_user ON coupon (user_id, campaign) WHERE user_id IS NOT NULL;
 CREATE UNIQUE INDEX coupon_code ON coupon (code, campaign) WHERE code IS NOT NULL;
 CREATE INDEX coupon_due ON coupon (campaign, due_at) WHERE due_at IS NOT NULL;
 
+-- returned: discount given back so far; returned_at: when the last of it was; restored: units the coupon got again
 CREATE TABLE redemption (
     campaign bigint NOT NULL,
     coupon bigint NOT NULL,
@@ -102,6 +112,8 @@ CREATE TABLE redemption (
     command uuid NOT NULL,
     returned_at timestamptz,
     return_reason text,
+    returned bigint,
+    restored bigint,
     PRIMARY KEY (campaign, coupon, number)
 );
 CREATE INDEX redemption_order ON redemption (order_id) WHERE order_id IS NOT NULL;

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.campaigns import CampaignState, Origin, Terms
+from coupon_core.model.worth import capacity, greatest_discount, in_parts
 
 HELD, RESERVED, REDEEMED, BURNED, VOIDED, EXPIRED = 1, 2, 3, 4, 5, 6
 STATE_NAMES = {
@@ -34,10 +35,16 @@ class Coupon:
     reserved_order: str | None = None
     due_at: datetime | None = None
     """Earliest moment at which something happens to this very coupon (a reservation runs out)."""
+    spent: int | None = None
+    """Units (`model.worth`) taken and not restored; None where its campaign does not count them, or none yet."""
+    reserved_units: int | None = None
+    """How many the reserving order holds; None: all there are."""
     new: bool = False
     changed: bool = False
-    was_reserved: bool = False
-    """Its row may hold a reservation that must be cleared."""
+    beyond_state: bool = False
+    """More than its state is another than in its row: a reservation, the count of redemptions."""
+    counting: bool = False
+    """`spent` or `reserved_units` is another one than in its row."""
     shown: str | None = None
     """The code as its merchant wrote it, for the answer; only where it was just given out."""
 
@@ -71,6 +78,11 @@ class Campaign:
     swept: int = 0
     """Coupons up to this number have been expired or voided by a sweep."""
     next_due: datetime | None = None
+    budget: int | None = None
+    """Minor units all discounts may come to; None: no bound."""
+    budget_reserved: int = 0
+    """Kept for what coupons held, reserved or exported may still take off."""
+    budget_spent: int = 0
     counts: list[int] = field(default_factory=lambda: [0] * 7)
     """Coupons by state; index 0 unused."""
     chain: bytes = b""
@@ -84,25 +96,83 @@ class Campaign:
         self.text = str(self.id)
         self.chain = self.chain or self.id.bytes
 
+    def counts_units(self) -> bool:
+        """Whether coupons keep count of what was taken of them."""
+        return self.budget is not None or in_parts(self.terms)
+
+    def left(self, coupon: Coupon) -> int:
+        """Units that may still be used of a coupon."""
+        return capacity(self.terms) - (coupon.spent or 0) if coupon.state in (HELD, RESERVED) else 0
+
+    def unit_worth(self) -> int:
+        """What a unit may take off at most; only with a budget, whose campaigns bound it."""
+        return greatest_discount(self.terms) or 0
+
+    def coupon_worth(self) -> int:
+        """What a new coupon may take off at most; only with a budget."""
+        return capacity(self.terms) * self.unit_worth()
+
     def add(self, state: int) -> None:
         """Count a coupon that has just come into being in this state."""
         self.issued += 1
         self.counts[state] += 1
         self.changed = True
+        if self.budget is not None:
+            self.budget_reserved += self.coupon_worth()
+
+    def export(self, count: int) -> None:
+        """Count codes that leave the platform as bearer codes; fewer again where one came back to be used."""
+        self.exported += count
+        self.changed = True
+        if self.budget is not None:
+            self.budget_reserved += count * self.coupon_worth()
+
+    def use(self, coupon: Coupon, units: int, discount: int) -> None:
+        """Take units of a coupon held or reserved; its state is the caller's."""
+        coupon.beyond_state = True
+        if self.counts_units():
+            coupon.spent = (coupon.spent or 0) + units
+            coupon.counting = True
+        if self.budget is not None:
+            self.budget_reserved -= units * self.unit_worth()
+            self.budget_spent += discount
+        coupon.changed = self.changed = True
+
+    def restore(self, coupon: Coupon, units: int) -> None:
+        """Give units back to a coupon; its state is the caller's."""
+        before = self.left(coupon)
+        if coupon.spent is not None:
+            coupon.spent -= units
+            coupon.counting = True
+        if self.budget is not None:
+            self.budget_reserved += (self.left(coupon) - before) * self.unit_worth()
+        coupon.changed = self.changed = True
 
     def move(self, coupon: Coupon, state: int) -> None:
         """Move a coupon to another state, counters included."""
         self.counts[coupon.state] -= 1
         if coupon.state == RESERVED:
-            coupon.was_reserved = True
+            coupon.beyond_state = True
+            coupon.counting = coupon.counting or coupon.reserved_units is not None
         self.counts[state] += 1
+        before = 0 if self.budget is None else self.left(coupon)
         coupon.state = state
+        if self.budget is not None:
+            self.budget_reserved += (self.left(coupon) - before) * self.unit_worth()
         coupon.changed = True
         self.changed = True
 
     def room(self) -> int | None:
         """How many more may be issued or exported; None: no bound."""
-        return None if self.quantity is None else self.quantity - self.issued - self.exported
+        room = None if self.quantity is None else self.quantity - self.issued - self.exported
+        if self.budget is None:
+            return room
+        affordable = self.budget_left() // self.coupon_worth()
+        return affordable if room is None else min(room, affordable)
+
+    def budget_left(self) -> int:
+        """Minor units of the budget neither reserved nor spent; only with a budget."""
+        return (self.budget or 0) - self.budget_reserved - self.budget_spent
 
     def visible_to(self, party: str) -> bool:
         """Whether this party may know that the campaign exists."""

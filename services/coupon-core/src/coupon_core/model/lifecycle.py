@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from contracts.campaigns import CampaignState
 from contracts.refusals import (
+    BudgetExhausted,
     CampaignExhausted,
     CampaignExists,
     CampaignNotActive,
@@ -28,8 +29,9 @@ from contracts.refusals import (
     CouponVoided,
     Refusal,
 )
-from coupon_core.model.campaign import LIVE_STATES, STATE_NAMES, Campaign, Coupon
+from coupon_core.model.campaign import LIVE_STATES, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.refused import Refused
+from coupon_core.model.worth import in_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,27 @@ class To:
 
 @dataclass(frozen=True, slots=True)
 class ToForItsOrder:
-    """As `To` for the order that holds the reservation; every other one is refused."""
+    """As `To` for the order that holds the reservation; every other one is refused.
+
+    With `rest` another order may use what the holder leaves of a coupon that is used in parts; it stays reserved.
+    """
 
     states: tuple[str, ...]
     otherwise: type[Refusal] = CouponReserved
+    rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """Refused, with this class."""
+    """Refused, with this class; `unless`: why the budget is at its end, where that is the reason."""
+
+    refusal: type[Refusal]
+    unless: type[Refusal] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoForWhole:
+    """Refused with this class, but of a coupon used in parts a redemption there is: that is done, the state stays."""
 
     refusal: type[Refusal]
 
@@ -62,7 +76,7 @@ class Stays:
     note: str = ""
 
 
-Cell = To | ToForItsOrder | No | Stays
+Cell = To | ToForItsOrder | No | NoForWhole | Stays
 Table = Mapping[str, Mapping[str, Cell]]
 """Operation → state → answer."""
 
@@ -88,13 +102,14 @@ def _table(states: tuple[str, ...], rows: dict[str, tuple[Cell, ...]]) -> Table:
     return {operation: dict(zip(states, cells, strict=True)) for operation, cells in rows.items()}
 
 
-def _held(*states: str, note: str = "") -> tuple[Cell, ...]:
+def _held(*states: str, note: str = "", rest: bool = False) -> tuple[Cell, ...]:
     """The cells of held and reserved, and the refusals of the final states, for what uses a coupon."""
-    return To(states, note), ToForItsOrder(states), *_OVER
+    return To(states, note), ToForItsOrder(states, rest=rest), *_OVER
 
 
 _OVER: tuple[Cell, ...] = (No(CouponAlreadyRedeemed), No(CouponBurned), No(CouponVoided), No(CouponExpired))
 _NOT_RESERVED, _NOT_REDEEMED, _SAME = No(CouponNotReserved), No(CouponNotRedeemed), Stays()
+_PARTS_ONLY = NoForWhole(CouponNotRedeemed)
 _VOID, _EXPIRED = To(("voided",)), To(("expired",))
 
 COUPONS: Table = _table(
@@ -106,14 +121,18 @@ COUPONS: Table = _table(
         "release": (_NOT_RESERVED, _NOT_RESERVED, ToForItsOrder(("held",)), *(_NOT_RESERVED,) * 4),
         "redeem": (
             To(("redeemed", "held"), "held while uses or a balance are left"),
-            *_held("redeemed", "held", note="held while uses or a balance are left"),
+            *_held("redeemed", "held", note="held while uses or a balance are left", rest=True),
         ),
         "return": (
             _NOT_REDEEMED,
+            *(_PARTS_ONLY,) * 2,
+            To(
+                ("held", "burned", "expired", "redeemed"),
+                "by the campaign's policy, burned also where its budget is given away; expired where its time is over; "
+                "redeemed while other redemptions of a coupon stand that gets nothing back",
+            ),
             _NOT_REDEEMED,
-            _NOT_REDEEMED,
-            To(("held", "burned", "expired"), "by the campaign's policy; expired where its time is over"),
-            *(_NOT_REDEEMED,) * 3,
+            *(_PARTS_ONLY,) * 2,
         ),
         "void": (_VOID, _VOID, _VOID, *_OVER),
         "time out": (_SAME, _SAME, To(("held",)), *(_SAME,) * 4),
@@ -122,9 +141,9 @@ COUPONS: Table = _table(
 )
 
 _UNKNOWN, _EXISTS, _FORBIDDEN = No(CampaignNotFound), No(CampaignExists), No(CampaignStateForbids)
-_INACTIVE, _OVER_NOW, _NONE_LEFT = No(CampaignNotActive), No(CampaignOver), No(CampaignExhausted)
+_INACTIVE, _OVER_NOW, _NONE_LEFT = No(CampaignNotActive), No(CampaignOver), No(CampaignExhausted, BudgetExhausted)
 _STOPPED, _COUPONS = To(("stopped",)), Stays("the coupon's own table answers")
-_ENDED = To(("ended",))
+_ENDED, _FREED = To(("ended",)), To(("exhausted", "active"), "active when budget is freed")
 
 CAMPAIGNS: Table = _table(
     CAMPAIGN_STATES,
@@ -150,11 +169,12 @@ CAMPAIGNS: Table = _table(
         "issue": (_UNKNOWN, _INACTIVE, _INACTIVE, To(("active", "exhausted"), "exhausted when nothing is left"),
                   _INACTIVE, _NONE_LEFT, _OVER_NOW, _INACTIVE, _INACTIVE),
         "use": (_UNKNOWN, _INACTIVE, _INACTIVE, To(("active", "exhausted"), "exhausted when nothing is left"),
-                _INACTIVE, To(("exhausted", "active"), "active when budget is freed"), No(CouponExpired), _INACTIVE,
-                _INACTIVE),
+                _INACTIVE, _FREED, No(CouponExpired), _INACTIVE, _INACTIVE),
         "release": (_UNKNOWN, *(_COUPONS,) * 8),
-        "return": (_UNKNOWN, *(_COUPONS,) * 8),
-        "void": (_UNKNOWN, *(_COUPONS,) * 8),
+        "return": (_UNKNOWN, *(_COUPONS,) * 2,
+                   To(("active", "exhausted"), "exhausted when the coupon's budget is kept again"),
+                   _COUPONS, _FREED, *(_COUPONS,) * 3),
+        "void": (_UNKNOWN, *(_COUPONS,) * 4, _FREED, *(_COUPONS,) * 3),
         "exhaust": (_UNKNOWN, _SAME, _SAME, To(("exhausted",)), *(_SAME,) * 5),
         "replenish": (_UNKNOWN, _SAME, _SAME, _SAME, _SAME, To(("active",)), *(_SAME,) * 3),
         "end": (_UNKNOWN, _SAME, _SAME, _ENDED, _ENDED, _ENDED, *(_SAME,) * 3),
@@ -187,6 +207,8 @@ def allow(campaign: Campaign, operation: CampaignOperation, now: datetime, coupo
     """
     cell = CAMPAIGNS[operation][state_at(campaign, now)]
     if isinstance(cell, No):
+        if cell.unless is not None:
+            raise Refused(none_left(campaign), coupon)
         raise Refused(_of_campaign(cell.refusal, campaign, operation, now, coupon), coupon)
 
 
@@ -219,10 +241,35 @@ def allow_coupon(
         Refused: with the class of the cell.
     """
     cell = _COUPON_CELLS[operation][coupon.state]
-    if isinstance(cell, No):
+    if isinstance(cell, No) or (isinstance(cell, NoForWhole) and not in_parts(campaign.terms)):
         raise Refused(_of_coupon(cell.refusal, campaign, coupon, redeemed_at), coupon.number)
-    if isinstance(cell, ToForItsOrder) and (order is None or order != coupon.reserved_order):
+    if (
+        isinstance(cell, ToForItsOrder)
+        and (order is None or order != coupon.reserved_order)
+        and not (cell.rest and free_units(campaign, coupon, order))
+    ):
         raise Refused(_of_coupon(cell.otherwise, campaign, coupon, redeemed_at), coupon.number)
+
+
+def free_units(campaign: Campaign, coupon: Coupon, order: str | None) -> int:
+    """Units (`model.worth`) this order may use of a coupon: what is left, but for what another order holds."""
+    left = campaign.left(coupon)
+    if coupon.state != RESERVED or (order is not None and order == coupon.reserved_order):
+        return left
+    return 0 if coupon.reserved_units is None else left - coupon.reserved_units
+
+
+def none_left(campaign: Campaign) -> Refusal:
+    """Why no further coupon can be issued: the quantity is given out, or the budget."""
+    of_quantity = campaign.quantity is not None and campaign.quantity <= campaign.issued + campaign.exported
+    if campaign.budget is None or of_quantity:
+        return CampaignExhausted(quantity=campaign.quantity or 0)
+    return BudgetExhausted(
+        budget=campaign.budget,
+        left=campaign.budget_left(),
+        needed=campaign.coupon_worth(),
+        currency=campaign.terms.currency,
+    )
 
 
 _COUPON_CELLS = {
@@ -236,7 +283,6 @@ def _of_campaign(
     facts: dict[type[Refusal], Callable[[], dict[str, Any]]] = {
         CampaignStateForbids: lambda: {"state": state_at(campaign, now), "operation": DONE_TO_IT[operation]},
         CampaignNotActive: lambda: {"state": campaign.state},
-        CampaignExhausted: lambda: {"quantity": campaign.quantity or 0},
         CampaignOver: lambda: {"ends": campaign.ends},
         CampaignExists: lambda: {"campaign": campaign.text},
         CouponExpired: lambda: {"coupon": f"{campaign.text}.{coupon}", "expired_at": campaign.ends},

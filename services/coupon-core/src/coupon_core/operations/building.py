@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from contracts.campaigns import AmountOff, PercentOff, Terms
+from contracts.campaigns import AmountOff, GiftCard, PercentOff, Terms
 from contracts.commands import BuildingRules
 from contracts.fields import PLATFORM
 from contracts.refusals import BuildingRuleForbids
@@ -52,14 +52,13 @@ def check_building_rules(facts: Facts, owner: str, terms: Terms, supply: str, qu
     if isinstance(greatest, int) and isinstance(terms.discount, PercentOff) and terms.discount.basis_points > greatest:
         raise forbid("greatest_percent", version, f"{terms.discount.basis_points} basis points are above {greatest}")
     amounts, version = rule("greatest_amount")
-    if isinstance(amounts, dict) and isinstance(terms.discount, AmountOff):
-        most = amounts.get(terms.currency)
-        if most is not None and terms.discount.amount > most:
-            raise forbid(
-                "greatest_amount",
-                version,
-                f"{terms.discount.amount} is above {most} {terms.currency} minor units",
-            )
+    if isinstance(amounts, dict) and not isinstance(terms.discount, PercentOff):
+        most, greatest = amounts.get(terms.currency), _greatest_amount(terms)
+        if most is not None and greatest is None:
+            detail = f"{terms.discount.kind} needs a cap of at most {most} {terms.currency} minor units"
+            raise forbid("greatest_amount", version, detail)
+        if most is not None and greatest is not None and greatest > most:
+            raise forbid("greatest_amount", version, f"{greatest} is above {most} {terms.currency} minor units")
     check_quantity(facts, owner, quantity)
     days, version = rule("longest_days")
     if isinstance(days, int):
@@ -74,8 +73,20 @@ def check_building_rules(facts: Facts, owner: str, terms: Terms, supply: str, qu
             "minimum_spend": terms.minimum_spend > 0,
             "per_user_limit": terms.per_user_limit is not None,
             "quantity": quantity is not None,
+            "budget": terms.budget is not None,
         }
         for name in required:
             if not given[name]:
                 raise forbid("required", version, f"{name} is required")
     return versions
+
+
+def _greatest_amount(terms: Terms) -> int | None:
+    """What a redemption may take off at most; None: nothing bounds it."""
+    match terms.discount:
+        case AmountOff(amount=amount):
+            return amount
+        case GiftCard(balance=balance):
+            return balance
+        case other:
+            return other.cap

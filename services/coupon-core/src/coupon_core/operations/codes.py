@@ -7,7 +7,6 @@ from typing import Any
 from contracts.commands import ExportCodes, UploadCodes
 from contracts.events import CodesExported, CodesUploaded
 from contracts.refusals import (
-    CampaignExhausted,
     CodesNotExportable,
     CodesNotUploadable,
     CodeTaken,
@@ -16,7 +15,7 @@ from contracts.refusals import (
     RepeatedInRequest,
 )
 from coupon_core.codes.generated import normalise
-from coupon_core.model.lifecycle import allow
+from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.refused import Refused
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.serials import take_number
@@ -72,11 +71,10 @@ def export(call: Call) -> dict[str, Any]:
     allow(campaign, "export codes", call.now)
     room = campaign.room() or 0
     if room < command.count:
-        raise Refused(CampaignExhausted(quantity=campaign.quantity or 0))
+        raise Refused(none_left(campaign))
     numbers = [take_number(call, campaign, command.count)[0] for _ in range(command.count)]
     first, last = numbers[0], numbers[-1]
-    campaign.exported += command.count
-    campaign.changed = True
+    campaign.export(command.count)
     call.work.exported.setdefault(campaign.number, []).append((first, last))
     call.work.new_exports.append((campaign.number, first, last))
     call.work.recorder(campaign).campaign_event(call.cause, CodesExported(first=first, last=last))

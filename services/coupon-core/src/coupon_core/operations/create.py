@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from babel.numbers import list_currencies
-
-from contracts.campaigns import AmountOff, PercentOff, SharedSupply
+from contracts.campaigns import SharedSupply, Terms
 from contracts.commands import GenerateCampaign, PublishCampaign
 from contracts.events import (
     CampaignCreated,
@@ -17,11 +14,12 @@ from contracts.events import (
 )
 from contracts.fields import PLATFORM
 from contracts.refusals import (
+    BudgetNeedsCap,
+    BudgetTooSmall,
     CampaignExists,
     CampaignOver,
     CodeUnreadable,
     CurrencyUnknown,
-    DiscountKindUnsupported,
     EndBeforeStart,
     NotAllowed,
     QuantityRequired,
@@ -29,15 +27,12 @@ from contracts.refusals import (
 from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.lifecycle import move
+from coupon_core.model.money import currencies
 from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds
+from coupon_core.model.worth import capacity, greatest_discount
 from coupon_core.operations.building import check_building_rules
 from coupon_core.work import Call
-
-
-@cache
-def _currencies() -> frozenset[str]:
-    return frozenset(list_currencies())
 
 
 def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign:
@@ -46,10 +41,10 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
     exists = work.campaigns.get(call.entry.campaign_id())
     if exists is not None:
         raise Refused(CampaignExists(campaign=exists.text))
-    if not isinstance(terms.discount, AmountOff | PercentOff):
-        raise Refused(DiscountKindUnsupported(kind=terms.discount.kind))
-    if terms.currency not in _currencies():
+    if terms.currency not in currencies():
         raise Refused(CurrencyUnknown(currency=terms.currency))
+    if terms.budget is not None:
+        check_budget(terms, terms.budget)
     starts, ends = bounds(terms.validity)
     if ends <= starts:
         raise Refused(EndBeforeStart(starts=starts, ends=ends))
@@ -79,6 +74,7 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
         starts=starts,
         ends=ends,
         created_at=call.now,
+        budget=terms.budget,
         new=True,
     )
     call.lane.campaigns += 1
@@ -98,6 +94,16 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
         ),
     )
     return campaign
+
+
+def check_budget(terms: Terms, budget: int) -> None:
+    """Refuse a budget of which no coupon could be given: its greatest discount is not known, or too great."""
+    greatest = greatest_discount(terms)
+    if greatest is None:
+        raise Refused(BudgetNeedsCap(kind=terms.discount.kind))
+    needed = capacity(terms) * greatest
+    if needed > budget:
+        raise Refused(BudgetTooSmall(needed=needed, budget=budget, currency=terms.currency))
 
 
 def generate(call: Call) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def settle(call: Call, campaign: Campaign, coupon: Coupon) -> None:
 def expire(work: Work, cause: Cause, campaign: Campaign, coupon: Coupon, due: str) -> None:
     """held or reserved → expired."""
     campaign.move(coupon, EXPIRED)
-    coupon.reserved_order = coupon.due_at = None
+    coupon.reserved_order = coupon.due_at = coupon.reserved_units = None
     work.recorder(campaign).expired(cause, coupon.number, coupon.user, due)
 
 
@@ -108,7 +108,7 @@ def release(work: Work, cause: Cause, campaign: Campaign, coupon: Coupon, why: s
     """reserved → held."""
     order = coupon.reserved_order or ""
     campaign.move(coupon, HELD)
-    coupon.reserved_order = coupon.due_at = None
+    coupon.reserved_order = coupon.due_at = coupon.reserved_units = None
     work.recorder(campaign).coupon_event(
         cause,
         coupon.number,

@@ -6,7 +6,6 @@ from typing import Any
 
 from contracts.commands import ClaimCoupon, IssueCoupons, IssueRow
 from contracts.refusals import (
-    CampaignExhausted,
     CampaignNotFound,
     CodeNotExpected,
     CodeRequired,
@@ -20,7 +19,7 @@ from contracts.refusals import (
 )
 from coupon_core.codes.generated import last_four, normalise
 from coupon_core.model.campaign import HELD, Campaign, Coupon
-from coupon_core.model.lifecycle import allow
+from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.manage import note_exhausted
@@ -51,8 +50,10 @@ class _Issuer:
     ) -> Coupon | Refusal:
         """A new coupon, or why not. Changes nothing when it refuses."""
         campaign, work, call = self.campaign, self.call.work, self.call
-        if campaign.quantity is not None and campaign.quantity - campaign.issued - campaign.exported <= 0:
-            return CampaignExhausted(quantity=campaign.quantity)
+        if (campaign.quantity is not None and campaign.quantity - campaign.issued - campaign.exported <= 0) or (
+            campaign.budget is not None and campaign.budget_left() < campaign.coupon_worth()
+        ):
+            return none_left(campaign)
         if self.limit is not None:
             held = work.by_user.setdefault((campaign.number, user), [])
             if len(held) >= self.limit:

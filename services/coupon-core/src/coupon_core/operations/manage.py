@@ -14,9 +14,9 @@ from contracts.events import (
     CampaignStopped,
     CampaignUnpublished,
 )
-from contracts.refusals import QuantityBelowIssued
+from contracts.refusals import BudgetExhausted, QuantityBelowIssued
 from coupon_core.model.campaign import Campaign
-from coupon_core.model.lifecycle import allow, move
+from coupon_core.model.lifecycle import allow, move, none_left
 from coupon_core.model.refused import Refused
 from coupon_core.operations.building import check_quantity
 from coupon_core.operations.continuing import continue_campaign
@@ -32,10 +32,21 @@ def note_exhausted(call: Call, campaign: Campaign) -> None:
     room = campaign.room()
     if campaign.state == "active" and room is not None and room <= 0:
         move(campaign, "exhaust", "exhausted")
-        call.work.recorder(campaign).campaign_event(call.cause, CampaignExhausted(quantity=campaign.quantity or 0))
+        exhausted = CampaignExhausted(
+            quantity=campaign.issued + campaign.exported,
+            by="budget" if isinstance(none_left(campaign), BudgetExhausted) else "quantity",
+            budget_reserved=None if campaign.budget is None else campaign.budget_reserved,
+            budget_spent=None if campaign.budget is None else campaign.budget_spent,
+        )
+        call.work.recorder(campaign).campaign_event(call.cause, exhausted)
     elif campaign.state == "exhausted" and (room is None or room > 0):
         move(campaign, "replenish", "active")
-        call.work.recorder(campaign).campaign_event(call.cause, CampaignReplenished(quantity=campaign.quantity))
+        replenished = CampaignReplenished(
+            quantity=campaign.quantity,
+            budget_reserved=None if campaign.budget is None else campaign.budget_reserved,
+            budget_spent=None if campaign.budget is None else campaign.budget_spent,
+        )
+        call.work.recorder(campaign).campaign_event(call.cause, replenished)
 
 
 def pause(call: Call) -> dict[str, Any]:

@@ -5,19 +5,31 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from contracts.campaigns import GiftCard
 from contracts.commands import RedeemCoupon, ReleaseCoupon, ReserveCoupon
-from contracts.events import CouponRedeemed, CouponReserved
-from contracts.refusals import CampaignExhausted, CampaignNotFound, CampaignNotStarted, CouponNotReserved
-from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, Campaign, Coupon
+from contracts.events import CouponRedeemed, CouponReserved, CouponUsed
+from contracts.refusals import (
+    AmountNotExpected,
+    BalanceTooLow,
+    CampaignNotFound,
+    CampaignNotStarted,
+    CouponNotReserved,
+    TooManyRedemptions,
+)
+from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.discount import discount_of
-from coupon_core.model.lifecycle import CouponOperation, allow, allow_coupon
+from coupon_core.model.lifecycle import CouponOperation, allow, allow_coupon, free_units, none_left
+from coupon_core.model.money import exponent_of
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
+from coupon_core.model.worth import capacity, in_parts
 from coupon_core.operations.finding import Bearer, find, redeemed_at, release, settle
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.work import Call, Redemption
 
 USABLE = (HELD, RESERVED, REDEEMED)
+MOST_REDEMPTIONS = 32_767
+"""Of one coupon, returned ones included: what its row can count."""
 
 
 def redeemable_campaign(call: Call) -> Campaign:
@@ -46,20 +58,31 @@ def check_open(call: Call, campaign: Campaign, number: int) -> None:
 
 
 def redeem(call: Call) -> dict[str, Any]:
-    """Consume a coupon. One redemption per use, whatever is sent how often."""
+    """Use a coupon: whole, one of its uses, or a part of its balance. One redemption, whatever is sent how often."""
     command: RedeemCoupon = call.command
     campaign = redeemable_campaign(call)
+    terms = campaign.terms
     found = find(call, campaign, command.coupon, USABLE, command.order)
     if isinstance(found, Coupon):
         settle(call, campaign, found)
         check_usable(call, campaign, found, "redeem", command.order)
+        free = free_units(campaign, found, command.order)
+        if found.redemptions >= MOST_REDEMPTIONS:
+            raise Refused(TooManyRedemptions(most=MOST_REDEMPTIONS), found.number)
     else:
         check_open(call, campaign, found.number)
-    discount = discount_of(campaign.terms, command.amount)
+        free = capacity(terms)
+    discount = discount_of(terms, command.amount, named=command.discount, items=command.items, balance=free)
     if isinstance(found, Bearer):
         found = take_bearer(call, campaign, found, command.coupon.user)
-    campaign.move(found, REDEEMED)
-    found.reserved_order = found.due_at = None
+    campaign.use(found, discount if isinstance(terms.discount, GiftCard) else 1, discount)
+    partly = in_parts(terms) and campaign.left(found) > 0
+    if not partly:
+        campaign.move(found, REDEEMED)
+    elif found.state == RESERVED and found.reserved_order == command.order:
+        campaign.move(found, HELD)
+    if found.state != RESERVED:
+        found.reserved_order = found.due_at = found.reserved_units = None
     found.redemptions += 1
     row = Redemption(
         campaign.number,
@@ -75,22 +98,24 @@ def redeem(call: Call) -> dict[str, Any]:
         new=True,
     )
     call.work.redemptions.setdefault((campaign.number, found.number), []).append(row)
-    call.work.recorder(campaign).coupon_event(
-        call.cause,
-        found.number,
-        CouponRedeemed(
-            coupon=found.number,
-            user=found.user,
-            redemption=found.redemptions,
-            order=command.order,
-            amount=command.amount,
-            discount=discount,
-            currency=campaign.terms.currency,
-            at_party=call.party,
-        ),
-    )
+    what = {
+        "coupon": found.number,
+        "user": found.user,
+        "redemption": found.redemptions,
+        "order": command.order,
+        "amount": command.amount,
+        "discount": discount,
+        "currency": terms.currency,
+        "at_party": call.party,
+    }
+    left = what_is_left(campaign, found)
+    event: CouponRedeemed | CouponUsed
+    if partly:
+        event = CouponUsed.model_validate({**what, "state": STATE_NAMES[found.state], **left})
+    else:
+        event = CouponRedeemed.model_validate(what)
+    call.work.recorder(campaign).coupon_event(call.cause, found.number, event)
     note_exhausted(call, campaign)
-    payable = None if command.amount is None or discount is None else command.amount - discount
     return {
         "coupon": f"{campaign.text}.{found.number}",
         "redemption": found.redemptions,
@@ -98,20 +123,30 @@ def redeem(call: Call) -> dict[str, Any]:
         "order": command.order,
         "amount": command.amount,
         "discount": discount,
-        "payable": payable,
-        "currency": campaign.terms.currency,
+        "payable": None if command.amount is None else command.amount - discount,
+        "currency": terms.currency,
+        "exponent": exponent_of(terms.currency),
+        "state": STATE_NAMES[found.state],
+        **left,
         "redeemed_at": instant(call.now),
     }
+
+
+def what_is_left(campaign: Campaign, coupon: Coupon) -> dict[str, int]:
+    """`uses_left` or `balance` of a coupon that is used in parts; of others nothing."""
+    if isinstance(campaign.terms.discount, GiftCard):
+        return {"balance": campaign.left(coupon)}
+    return {"uses_left": campaign.left(coupon)} if campaign.terms.uses > 1 else {}
 
 
 def take_bearer(call: Call, campaign: Campaign, bearer: Bearer, user: str | None) -> Coupon:
     """A coupon for a code nobody held: counted as issued now; per-user limits do not apply to it."""
     if bearer.uploaded is None:
-        campaign.exported -= 1
+        campaign.export(-1)
     else:
         room = campaign.room()
         if room is not None and room <= 0:
-            raise Refused(CampaignExhausted(quantity=campaign.quantity or 0))
+            raise Refused(none_left(campaign))
         bearer.uploaded.taken = True
         campaign.available -= 1
         call.work.taken_codes.append((campaign.number, bearer.number))
@@ -125,28 +160,45 @@ def take_bearer(call: Call, campaign: Campaign, bearer: Bearer, user: str | None
 
 
 def reserve(call: Call) -> dict[str, Any]:
-    """Hold a coupon for an order; the same order may extend its own hold."""
+    """Hold a coupon, a use of it or a part of its balance for an order; the same order may extend its own hold."""
     command: ReserveCoupon = call.command
     campaign = redeemable_campaign(call)
     found = find(call, campaign, command.coupon, USABLE, command.order)
     if isinstance(found, Coupon):
         settle(call, campaign, found)
         check_usable(call, campaign, found, "reserve", command.order)
+        units = _units_to_hold(campaign, command, campaign.left(found))
     else:
         check_open(call, campaign, found.number)
+        units = _units_to_hold(campaign, command, capacity(campaign.terms))
         found = take_bearer(call, campaign, found, command.coupon.user)
     until = min(call.now + timedelta(seconds=command.seconds), campaign.ends)
     campaign.move(found, RESERVED)
-    found.reserved_order, found.due_at = command.order, until
+    found.reserved_order, found.due_at, found.reserved_units = command.order, until, units
+    found.counting = found.counting or units is not None
     if campaign.next_due is None or until < campaign.next_due:
         call.work.set_due(campaign, until)
     note_exhausted(call, campaign)
+    amount = units if isinstance(campaign.terms.discount, GiftCard) else None
     call.work.recorder(campaign).coupon_event(
         call.cause,
         found.number,
-        CouponReserved(coupon=found.number, user=found.user, order=command.order, until=until),
+        CouponReserved(coupon=found.number, user=found.user, order=command.order, until=until, amount=amount),
     )
-    return {"coupon": f"{campaign.text}.{found.number}", "order": command.order, "until": instant(until)}
+    answer = {"coupon": f"{campaign.text}.{found.number}", "order": command.order, "until": instant(until)}
+    return answer if amount is None else {**answer, "amount": amount}
+
+
+def _units_to_hold(campaign: Campaign, command: ReserveCoupon, left: int) -> int | None:
+    """How many units a reservation holds; None: the coupon has but one. Raises Refused."""
+    terms = campaign.terms
+    if not isinstance(terms.discount, GiftCard):
+        if command.amount is not None:
+            raise Refused(AmountNotExpected(kind=terms.discount.kind))
+        return 1 if terms.uses > 1 else None
+    if command.amount is not None and command.amount > left:
+        raise Refused(BalanceTooLow(balance=left, asked=command.amount, currency=terms.currency))
+    return left if command.amount is None else command.amount
 
 
 def release_coupon(call: Call) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from coupon_core.work import Call
 
 def _void(call: Call, campaign: Campaign, coupon: Coupon, reason: str) -> None:
     campaign.move(coupon, VOIDED)
-    coupon.reserved_order = coupon.due_at = None
+    coupon.reserved_order = coupon.due_at = coupon.reserved_units = None
     call.work.recorder(campaign).coupon_event(
         call.cause, coupon.number, CouponVoided(coupon=coupon.number, user=coupon.user, reason=reason)
     )
@@ -58,6 +58,7 @@ def void_campaign(call: Call) -> dict[str, Any]:
         settle(call, campaign, coupon)
         if coupon.state in (HELD, RESERVED):
             _void(call, campaign, coupon, command.reason)
+    note_exhausted(call, campaign)
     more = due is not None and due.more
     if more:
         last = coupons[-1].number

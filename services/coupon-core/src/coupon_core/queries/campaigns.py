@@ -12,6 +12,7 @@ from starlette.requests import Request
 from contracts.campaigns import CampaignState, Origin
 from contracts.fields import Party
 from coupon_core.model.campaign import STATE_NAMES, Campaign
+from coupon_core.model.money import exponent_of
 from coupon_core.model.recording import instant
 from coupon_core.queries.asking import Parameters, campaign_named, campaign_not_found, parameters
 from coupon_core.queries.source import Source, instant_or_none
@@ -55,6 +56,9 @@ def campaign_item(campaign: Campaign, as_of: datetime | None) -> dict[str, Any]:
         "issued": campaign.issued,
         **{name: campaign.counts[state] for state, name in STATE_NAMES.items()},
         "exported": campaign.exported,
+        "currency": campaign.terms.currency,
+        "exponent": exponent_of(campaign.terms.currency),
+        "budget": _budget(campaign),
         "available_codes": campaign.available,
         "listed": campaign.listed,
         "starts": instant(campaign.starts),
@@ -65,6 +69,14 @@ def campaign_item(campaign: Campaign, as_of: datetime | None) -> dict[str, Any]:
         "seq": campaign.seq,
         "as_of": instant_or_none(as_of),
     }
+
+
+def _budget(campaign: Campaign) -> dict[str, int] | None:
+    """Minor units; None: the campaign has no budget."""
+    if campaign.budget is None:
+        return None
+    reserved, spent = campaign.budget_reserved, campaign.budget_spent
+    return {"total": campaign.budget, "reserved": reserved, "spent": spent, "left": campaign.budget_left()}
 
 
 async def visible_campaign(connection: Connection, campaign: UUID, party: str | None) -> Campaign:

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from starlette.requests import Request
 
-from contracts.campaigns import CouponState
+from contracts.campaigns import CouponState, GiftCard
 from contracts.identifiers import split_coupon_id
 from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, last_four, normalise, version_of
-from coupon_core.model.campaign import RESERVED, STATE_NAMES, Campaign
+from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign
 from coupon_core.model.recording import instant
+from coupon_core.model.worth import capacity, in_parts
 from coupon_core.queries.asking import (
     Number,
     Search,
@@ -86,6 +87,10 @@ def coupon_item(campaign: Campaign, coupon: CouponView, code: str | None, *, wit
         "expires_at": instant(campaign.ends),
         "redemptions": coupon.redemptions,
     }
+    if in_parts(campaign.terms):
+        usable = coupon.state in (None, HELD, RESERVED)
+        left = capacity(campaign.terms) - (coupon.spent or 0) if usable else 0
+        item["balance" if isinstance(campaign.terms.discount, GiftCard) else "uses_left"] = left
     if with_code:
         item["code"] = code
     return item
@@ -245,6 +250,8 @@ async def _whole(
         if held is not None and owns:
             item["reserved_by"] = held.reserved_order
             item["reserved_until"] = instant_or_none(held.due_at)
+            if held.reserved_units is not None and isinstance(campaign.terms.discount, GiftCard):
+                item["reserved_amount"] = held.reserved_units
         items.append(item)
     return items
 
@@ -258,6 +265,7 @@ def _redemption_item(redemption: Redemption) -> dict[str, Any]:
         "amount": redemption.amount,
         "discount": redemption.discount,
         "at": instant(redemption.at),
+        "returned": redemption.returned,
         "returned_at": instant_or_none(redemption.returned_at),
         "terminal": terminal or None,
     }

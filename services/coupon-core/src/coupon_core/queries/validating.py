@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from contracts.commands import CouponReference, RedeemCoupon, record_for
+from contracts.campaigns import GiftCard
+from contracts.commands import CouponReference, OrderItem, RedeemCoupon, record_for
 from contracts.fields import CodeText, Minor, OrderId, Party, UserId
 from contracts.identifiers import split_coupon_id
 from contracts.refusals import CampaignNotFound, CouponNotFound
 from coupon_core.decide import decide
 from coupon_core.lanes.loading import load
 from coupon_core.model.campaign import HELD, Campaign, Coupon
+from coupon_core.model.money import exponent_of
+from coupon_core.model.worth import capacity, in_parts
 from coupon_core.queries.asking import body
 from coupon_core.queries.resolving import candidates
 from coupon_core.queries.source import Source, instant_or_none
@@ -47,6 +50,8 @@ class Question(BaseModel):
     code: CodeText
     user: UserId | None = None
     amount: Minor | None = None
+    discount: Minor | None = None
+    items: Annotated[tuple[OrderItem, ...], Field(max_length=100)] = ()
     order: OrderId | None = None
 
 
@@ -90,7 +95,9 @@ class Trial:
 def _make_usable(trial: Trial, reason: Reason) -> None:
     coupon = trial.coupon(reason)
     if coupon is not None:
-        coupon.state, coupon.reserved_order, coupon.due_at = HELD, None, None
+        coupon.state, coupon.reserved_order, coupon.due_at, coupon.reserved_units = HELD, None, None, None
+        if reason["code"] != "coupon_reserved":
+            coupon.spent, coupon.redemptions = None, 0
 
 
 def _make_unexpired(trial: Trial, reason: Reason) -> None:
@@ -117,8 +124,38 @@ def _name_no_user(trial: Trial, _: Reason) -> None:
     trial.command = trial.command.model_copy(update={"coupon": coupon})
 
 
-def _spend_enough(trial: Trial, _: Reason) -> None:
-    trial.command = trial.command.model_copy(update={"amount": trial.campaign.terms.minimum_spend})
+def _spend_enough(trial: Trial, reason: Reason) -> None:
+    """What is known to be enough: the least that may be spent, and what the discount named would come to."""
+    least = max(trial.campaign.terms.minimum_spend, trial.command.discount or 0)
+    if isinstance(trial.campaign.terms.discount, GiftCard):
+        least = max(least, 1)
+    _change(trial, amount=max(least, trial.command.amount or 0))
+
+
+def _change(trial: Trial, **fields: Any) -> None:
+    trial.command = trial.command.model_copy(update=fields)
+
+
+def _name_discount(trial: Trial, reason: Reason) -> None:
+    """The greatest one that the reason leaves."""
+    facts = reason["facts"]
+    _change(trial, discount=facts.get("cap", facts.get("amount", 0)))
+
+
+def _name_no_discount(trial: Trial, _: Reason) -> None:
+    _change(trial, discount=None)
+
+
+def _use_something(trial: Trial, _: Reason) -> None:
+    _change(trial, discount=None, amount=max(trial.command.amount or 0, 1))
+
+
+def _buy_item(trial: Trial, reason: Reason) -> None:
+    _change(trial, items=(OrderItem(item=reason["facts"]["item"], price=0),))
+
+
+def _open_quantity(trial: Trial, _: Reason) -> None:
+    trial.campaign.quantity = trial.campaign.budget = None
 
 
 TAKE_AWAY: dict[str, Callable[[Trial, Reason], None]] = {
@@ -133,6 +170,16 @@ TAKE_AWAY: dict[str, Callable[[Trial, Reason], None]] = {
     "not_this_users_coupon": _name_no_user,
     "minimum_spend_not_met": _spend_enough,
     "order_amount_required": _spend_enough,
+    "discount_required": _name_discount,
+    "discount_above_cap": _name_discount,
+    "discount_above_amount": _name_discount,
+    "discount_not_expected": _name_no_discount,
+    "balance_too_low": _name_no_discount,
+    "nothing_to_pay": _use_something,
+    "item_required": _buy_item,
+    "too_many_redemptions": _make_usable,
+    "campaign_exhausted": _open_quantity,
+    "budget_exhausted": _open_quantity,
 }
 """What must be otherwise for a reason not to hold; after a reason that is not here nothing more can be said."""
 
@@ -169,7 +216,11 @@ async def _trial(source: Source, connection: Connection, campaign: Campaign, que
     work = Work({lane.partition: lane}, source.core.told, source.core.partitions, source.codes)
     work.campaigns[campaign.id] = campaign
     command = RedeemCoupon(
-        coupon=CouponReference(code=question.code, user=question.user), order=question.order, amount=question.amount
+        coupon=CouponReference(code=question.code, user=question.user),
+        order=question.order,
+        amount=question.amount,
+        discount=question.discount,
+        items=question.items,
     )
     now = source.now(lane.clock) or datetime.now(UTC)
     trial = Trial(work, campaign, question.party, now, command)
@@ -187,7 +238,8 @@ async def _trial(source: Source, connection: Connection, campaign: Campaign, que
 
 
 def _judge(trial: Trial) -> dict[str, Any]:
-    terms = trial.campaign.terms
+    campaign = trial.campaign
+    left = {coupon.number: campaign.left(coupon) for coupon in trial.work.coupons.values()}
     reasons: list[Reason] = []
     number: int | None = None
     while True:
@@ -204,15 +256,19 @@ def _judge(trial: Trial) -> dict[str, Any]:
         if take_away is None:
             break
         take_away(trial, said)
+    shown = {"currency": campaign.terms.currency, "exponent": exponent_of(campaign.terms.currency)}
     hidden = any(reason["code"] == "not_this_users_coupon" for reason in reasons)
+    if in_parts(campaign.terms) and number is not None and not hidden:
+        name = "balance" if isinstance(campaign.terms.discount, GiftCard) else "uses_left"
+        shown[name] = left.get(number, capacity(campaign.terms))
     return _answer(
         reasons,
         trial.now,
-        campaign=trial.campaign.text,
-        coupon=None if number is None or hidden else f"{trial.campaign.text}.{number}",
+        campaign=campaign.text,
+        coupon=None if number is None or hidden else f"{campaign.text}.{number}",
         discount=None if reasons else said["discount"],
         payable=None if reasons else said["payable"],
-        currency=terms.currency,
+        **shown,
     )
 
 
@@ -232,8 +288,9 @@ def _answer(
     coupon: str | None = None,
     discount: int | None = None,
     payable: int | None = None,
-    currency: str | None = None,
+    **shown: Any,
 ) -> dict[str, Any]:
+    """`shown`: currency and exponent of the amounts, and what is left of a coupon that is used in parts."""
     return {
         "valid": not reasons,
         "reasons": reasons,
@@ -241,6 +298,8 @@ def _answer(
         "campaign": campaign,
         "discount": discount,
         "payable": payable,
-        "currency": currency,
+        "currency": None,
+        "exponent": None,
+        **shown,
         "as_of": instant_or_none(as_of),
     }

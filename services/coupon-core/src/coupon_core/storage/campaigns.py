@@ -18,7 +18,8 @@ Row = asyncpg.Record
 COLUMNS = (
     "c.number, c.id, c.partition, c.owner, c.origin, c.state, c.terms, c.supply, c.code, c.code_normal, c.listed, "
     "c.quantity, c.starts, c.ends, c.created_at, c.seq, c.issued, c.held, c.reserved, c.redeemed, c.burned, c.voided, "
-    "c.expired, c.exported, c.available, c.last_number, c.swept, c.next_due, c.chain"
+    "c.expired, c.exported, c.available, c.last_number, c.swept, c.next_due, c.chain, "
+    "c.budget, c.budget_reserved, c.budget_spent"
 )
 
 
@@ -52,6 +53,9 @@ def from_row(row: Row) -> Campaign:
         last_number=row["last_number"],
         swept=row["swept"],
         next_due=row["next_due"],
+        budget=row["budget"],
+        budget_reserved=row["budget_reserved"] or 0,
+        budget_spent=row["budget_spent"] or 0,
         counts=[0, *row[17:23]],
         chain=row["chain"],
     )
@@ -98,6 +102,11 @@ FROM unnest($1::bigint[], $2::text[], $3::bool[], $4::bigint[], $5::bigint[], $6
     available, last_number, swept, next_due, chain)
 WHERE campaign.number = new.number
 """
+BUDGETS = """
+UPDATE campaign SET budget = new.budget, budget_reserved = new.reserved, budget_spent = new.spent
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS new(number, budget, reserved, spent)
+WHERE campaign.number = new.number
+"""
 
 
 async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campaign]) -> None:
@@ -126,5 +135,10 @@ async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campa
         status = await connection.execute(UPDATE, *columns)
         if status != f"UPDATE {len(changed)}":
             raise RuntimeError(f"{status} for {len(changed)} campaigns: the ledger is not what was loaded")
+    budgets = [
+        (c.number, c.budget, c.budget_reserved, c.budget_spent) for c in (*new, *changed) if c.budget is not None
+    ]
+    if budgets:
+        await connection.execute(BUDGETS, *[list(column) for column in zip(*budgets, strict=True)])
     for campaign in (*new, *changed):
         campaign.new = campaign.changed = False

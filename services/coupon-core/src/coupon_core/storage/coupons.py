@@ -11,7 +11,10 @@ from coupon_core.model.campaign import EXPIRED, Coupon
 from coupon_core.storage import Connection
 from coupon_core.work import Redemption
 
-COLUMNS = "k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at"
+COLUMNS = (
+    "k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at, "
+    "k.spent, k.reserved_units"
+)
 
 
 def _coupons(rows: Sequence[asyncpg.Record]) -> list[Coupon]:
@@ -96,11 +99,20 @@ async def next_reservations(connection: Connection, campaigns: Sequence[int], no
 COPY_COLUMNS = (
     "campaign", "number", "user_id", "state", "redemptions", "issued_at", "code", "reserved_order", "due_at",
 )  # fmt: skip
+COPY_COUNTING = (*COPY_COLUMNS, "spent", "reserved_units")
 UPDATE = """
 UPDATE coupon SET state = new.state, redemptions = new.redemptions, reserved_order = new.reserved_order,
     due_at = new.due_at
 FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::text[], $6::timestamptz[])
   AS new(campaign, number, state, redemptions, reserved_order, due_at)
+WHERE coupon.campaign = new.campaign AND coupon.number = new.number
+"""
+UPDATE_COUNTING = """
+UPDATE coupon SET state = new.state, redemptions = new.redemptions, reserved_order = new.reserved_order,
+    due_at = new.due_at, spent = new.spent, reserved_units = new.reserved_units
+FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::text[], $6::timestamptz[], $7::bigint[],
+    $8::bigint[])
+  AS new(campaign, number, state, redemptions, reserved_order, due_at, spent, reserved_units)
 WHERE coupon.campaign = new.campaign AND coupon.number = new.number
 """
 MOVE = """
@@ -119,68 +131,73 @@ async def write_coupons(connection: Connection, coupons: Sequence[Coupon]) -> No
     new = [k for k in coupons if k.new]
     changed = [k for k in coupons if k.changed and not k.new]
     if new:
-        await connection.copy_records_to_table(
-            "coupon",
-            columns=COPY_COLUMNS,
-            records=[
-                (
-                    k.campaign,
-                    k.number,
-                    k.user,
-                    k.state,
-                    k.redemptions,
-                    k.issued_at,
-                    k.code,
-                    k.reserved_order,
-                    k.due_at,
-                )
-                for k in new
-            ],
-        )
+        records: list[tuple[object, ...]] = [
+            (k.campaign, k.number, k.user, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at)
+            for k in new
+        ]
+        columns: tuple[str, ...] = COPY_COLUMNS
+        if any(k.spent is not None or k.reserved_units is not None for k in new):
+            columns = COPY_COUNTING
+            records = [(*record, k.spent, k.reserved_units) for record, k in zip(records, new, strict=True)]
+        await connection.copy_records_to_table("coupon", columns=columns, records=records)
     if changed:
         keys = [k.campaign for k in changed], [k.number for k in changed], [k.state for k in changed]
-        if all(k.state == EXPIRED and not k.was_reserved for k in changed):
+        if all(k.state == EXPIRED and not (k.beyond_state or k.counting) for k in changed):
             # Expiry comes by the hundred thousand and changes the state alone.
             status = await connection.execute(MOVE, *keys)
         else:
-            status = await connection.execute(
-                UPDATE,
-                *keys,
+            rest = (
                 [k.redemptions for k in changed],
                 [k.reserved_order for k in changed],
                 [k.due_at for k in changed],
             )
+            if any(k.counting for k in changed):
+                spent, reserved = [k.spent for k in changed], [k.reserved_units for k in changed]
+                status = await connection.execute(UPDATE_COUNTING, *keys, *rest, spent, reserved)
+            else:
+                status = await connection.execute(UPDATE, *keys, *rest)
         if status != f"UPDATE {len(changed)}":
             raise RuntimeError(f"{status} for {len(changed)} coupons: the ledger is not what was loaded")
     for coupon in (*new, *changed):
-        coupon.new = coupon.changed = coupon.was_reserved = False
+        coupon.new = coupon.changed = coupon.beyond_state = coupon.counting = False
 
 
 REDEMPTIONS = """
 SELECT r.campaign, r.coupon, r.number, r.order_id, r.amount, r.discount, r.party, r.actor, r.at, r.command,
-    r.returned_at, r.return_reason
-FROM unnest($1::bigint[], $2::bigint[]) AS wanted(campaign, coupon)
-JOIN redemption r ON r.campaign = wanted.campaign AND r.coupon = wanted.coupon
-ORDER BY r.campaign, r.coupon, r.number
+    r.returned_at, r.return_reason, r.returned, r.restored
+FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS wanted(campaign, coupon, most)
+CROSS JOIN LATERAL (
+    SELECT * FROM redemption WHERE campaign = wanted.campaign AND coupon = wanted.coupon
+    ORDER BY number DESC LIMIT wanted.most
+) r
 """
 
 
-async def redemptions_of(connection: Connection, pairs: Sequence[tuple[int, int]]) -> list[Redemption]:
-    """All redemptions of these coupons, by (campaign number, coupon number)."""
-    rows = await connection.fetch(REDEMPTIONS, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
-    return [Redemption(*row) for row in rows]
+async def redemptions_of(
+    connection: Connection, pairs: Sequence[tuple[int, int]], most: Sequence[int] | None = None
+) -> list[Redemption]:
+    """Redemptions of these coupons, by (campaign number, coupon number), in order of number.
+
+    `most`: of each coupon, only so many, the latest; None: all.
+    """
+    limits = [None] * len(pairs) if most is None else list(most)
+    rows = await connection.fetch(REDEMPTIONS, [pair[0] for pair in pairs], [pair[1] for pair in pairs], limits)
+    found = [Redemption(*row) for row in rows]
+    found.sort(key=lambda redemption: (redemption.campaign, redemption.coupon, redemption.number))
+    return found
 
 
 INSERT_REDEMPTIONS = """
 INSERT INTO redemption (campaign, coupon, number, order_id, amount, discount, party, actor, at, command,
-    returned_at, return_reason)
+    returned_at, return_reason, returned, restored)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
-    $8::text[], $9::timestamptz[], $10::uuid[], $11::timestamptz[], $12::text[])
+    $8::text[], $9::timestamptz[], $10::uuid[], $11::timestamptz[], $12::text[], $13::bigint[], $14::bigint[])
 """
 UPDATE_REDEMPTIONS = """
-UPDATE redemption SET returned_at = new.at, return_reason = new.reason
-FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::timestamptz[], $5::text[])
-  AS new(campaign, coupon, number, at, reason)
+UPDATE redemption SET returned_at = new.at, return_reason = new.reason, returned = new.returned,
+    restored = new.restored
+FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::timestamptz[], $5::text[], $6::bigint[], $7::bigint[])
+  AS new(campaign, coupon, number, at, reason, returned, restored)
 WHERE redemption.campaign = new.campaign AND redemption.coupon = new.coupon AND redemption.number = new.number
 """
 
@@ -192,12 +209,14 @@ async def write_redemptions(connection: Connection, redemptions: Sequence[Redemp
     if new:
         rows = [
             (r.campaign, r.coupon, r.number, r.order, r.amount, r.discount, r.party, r.actor, r.at, r.command,
-             r.returned_at, r.return_reason)
+             r.returned_at, r.return_reason, r.returned, r.restored)
             for r in new
         ]  # fmt: skip
         await connection.execute(INSERT_REDEMPTIONS, *[list(column) for column in zip(*rows, strict=True)])
     if changed:
-        returned = [(r.campaign, r.coupon, r.number, r.returned_at, r.return_reason) for r in changed]
+        returned = [
+            (r.campaign, r.coupon, r.number, r.returned_at, r.return_reason, r.returned, r.restored) for r in changed
+        ]
         await connection.execute(UPDATE_REDEMPTIONS, *[list(column) for column in zip(*returned, strict=True)])
     for redemption in (*new, *changed):
         redemption.new = redemption.changed = False

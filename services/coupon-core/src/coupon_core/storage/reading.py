@@ -42,6 +42,8 @@ class CouponView:
     redemptions: int
     issued_at: datetime | None
     code: str | None
+    spent: int | None = None
+    """Units taken (`model.worth`)."""
 
 
 @asynccontextmanager
@@ -121,7 +123,7 @@ def _with_clocks(rows: Sequence[Row]) -> list[tuple[Campaign, datetime | None]]:
 SHOWN = """
     k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, CASE WHEN k.code IS NOT NULL THEN coalesce(
         (SELECT u.shown FROM uploaded_code u WHERE u.campaign = k.campaign AND u.position = k.number), k.code
-    ) END AS code
+    ) END AS code, k.spent
 """
 COUPONS = f"""
 SELECT {SHOWN} FROM coupon k
@@ -168,7 +170,7 @@ async def uploaded_after(
 
 def views(rows: Sequence[Row]) -> list[CouponView]:
     """Rows that begin with SHOWN."""
-    return [CouponView(*tuple(row)[:7]) for row in rows]
+    return [CouponView(*tuple(row)[:8]) for row in rows]
 
 
 # --- journal

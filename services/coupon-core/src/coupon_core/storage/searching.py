@@ -120,7 +120,7 @@ WHERE k.code = $2 AND {VISIBLE} ORDER BY k.campaign, k.number LIMIT $3
 """
 FREE_BY_CODE = f"""
 SELECT u.campaign, u.position AS number, NULL::text AS user_id, NULL::smallint AS state, 0 AS redemptions,
-    NULL::timestamptz AS issued_at, u.shown AS code
+    NULL::timestamptz AS issued_at, u.shown AS code, NULL::bigint AS spent
 FROM uploaded_code u JOIN campaign c ON c.number = u.campaign
 WHERE u.code = $2 AND NOT u.taken AND {VISIBLE} ORDER BY u.campaign, u.position LIMIT $3
 """
