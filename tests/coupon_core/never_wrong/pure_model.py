@@ -391,6 +391,8 @@ class Model:
         campaign = self._redeeming(record)
         number = self._find(campaign, command.coupon, ("redeemed", "held", "reserved"))
         coupon = campaign.coupons.get(number)
+        if coupon is not None:
+            self._look(campaign, coupon)
         if coupon is None or coupon.state != "redeemed":
             raise No("coupon_not_redeemed")
         over = self._now >= campaign.terms.ends

@@ -92,7 +92,7 @@ class Store:
         work.campaigns[campaign.id] = campaign
         for row in self.coupons[number].values():
             coupon = copied(row)
-            coupon.new = coupon.changed = coupon.was_reserved = False
+            coupon.new = coupon.changed = coupon.beyond_state = coupon.counting = False
             work.coupons[number, coupon.number] = coupon
             if coupon.user is not None:
                 work.by_user.setdefault((number, coupon.user), []).append(coupon)
