@@ -58,6 +58,14 @@ async def everything_once(core: CorePlatform) -> dict[str, UUID]:
         "generated": await generated(core, "audit generated", 500, validity=until("2026-06-30")),
         "ended": await generated(core, "audit ended", 100, validity=until("2026-03-10")),
         "stopped": await generated(core, "audit stopped", 100, validity=until("2026-06-30")),
+        "lasting": await generated(
+            core,
+            "audit lasting",
+            100,
+            per_day_limit=9,
+            per_month_limit=90,
+            validity=until("2026-06-30") | {"days_after_issue": 3, "zone": "Asia/Shanghai"},
+        ),
         "shared": await published(core, "audit shared", {"kind": "shared", "code": "AUDIT"}, party=OWNER),
         "given": await published(core, "audit given", {"kind": "given"}, party=OWNER),
         "uploaded": await published(core, "audit uploaded", {"kind": "uploaded"}, party=OWNER, quantity=10),
@@ -76,6 +84,8 @@ async def everything_once(core: CorePlatform) -> dict[str, UUID]:
             hold = ReserveCoupon(coupon=CouponReference(number=number), order=f"hold {number}", seconds=86_400)
             await core.done(hold, campaign=campaign)
         await core.refused(RedeemCoupon(coupon=CouponReference(number=3)), campaign=campaign)
+    await issue(core, made["lasting"], [f"u{number}" for number in range(5)])
+    await core.done(ExportCodes(count=2), campaign=made["lasting"])
     await core.done(UploadCodes(codes=("A1", "A2", "A3", "A4")), campaign=made["uploaded"], party=OWNER)
     await issue(core, made["uploaded"], ["a", "b"], party=OWNER)
     used = RedeemCoupon(coupon=CouponReference(code="a4"), amount=700)
@@ -86,6 +96,8 @@ async def everything_once(core: CorePlatform) -> dict[str, UUID]:
     await core.done(StopCampaign(reason="x"), campaign=made["stopped"])
     # Past the end of one campaign: reserved coupons expire with the held ones.
     await core.tell_time("2026-03-11T00:00:00Z")
+    assert (await core.read(f"/campaigns/{made['lasting']}"))["expired"] == 5
+    await issue(core, made["lasting"], [f"u{number}" for number in range(4)])
     hold = ReserveCoupon(coupon=CouponReference(number=9), order="still", seconds=86_400)
     await core.done(hold, campaign=made["generated"])
     assert (await core.read(f"/campaigns/{made['ended']}"))["state"] == "ended"
@@ -136,6 +148,18 @@ CORRUPTIONS: list[tuple[str, str, str]] = [
     ("generated", "UPDATE code_block SET idx = 1 WHERE campaign = $1", "blocks of codes"),
     ("generated", "UPDATE code_block SET block = block + 1 WHERE campaign = $1", "lane of block"),
     ("generated", "UPDATE campaign SET next_due = NULL WHERE number = $1", "when something is next due"),
+    ("lasting", "UPDATE campaign SET next_due = ends WHERE number = $1", "when something is next due"),
+    ("generated", "UPDATE coupon SET due_at = issued_at WHERE campaign = $1 AND number = 6", "reservation of coupon 6"),
+    (
+        "lasting",
+        "UPDATE period_count SET issued = 3 WHERE campaign = $1 AND period = 'day' AND first = '2026-03-01'",
+        "issued in the day from 2026-03-01",
+    ),
+    (
+        "lasting",
+        "UPDATE period_count SET issued = issued + 1 WHERE campaign = $1 AND period = 'month'",
+        "issued in the month from 2026-03-01",
+    ),
     (
         "generated",
         "DELETE FROM journal WHERE kind = 1 AND (campaign, first_seq) = "
@@ -230,9 +254,9 @@ async def test_what_the_lanes_wrote_adds_up(ledger: Ledger) -> None:
         report = answer.json()
         assert report["differences"] == []
         checked = report["checked"]
-        assert checked["campaigns"] == 6
+        assert checked["campaigns"] == 7
         assert checked["lanes"] == 8
-        assert checked["coupons"] == 3 * 21 + 3 + 2 + 2
+        assert checked["coupons"] == 3 * 21 + 3 + 2 + 2 + 9
         assert checked["events"] == sum(
             [(await ledger.core.read(f"/campaigns/{campaign}"))["seq"] for campaign in ledger.campaigns.values()]
         )

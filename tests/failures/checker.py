@@ -34,7 +34,10 @@ WHOLE = -1
 """The row of a refusal that is of the whole command."""
 STATUS = {DONE: "done", REFUSED: "refused", DEAD: "dead"}
 
-BY_THE_WAY = {"CouponExpired", "CouponReleased", "CampaignExhausted", "CampaignReplenished"}
+BY_THE_WAY = {
+    *("CouponExpired", "CouponReleased", "CampaignExhausted", "CampaignReplenished", "CampaignLimitReached"),
+    "CampaignPoolLow",
+}
 """Events that any command may cause beside what it is for."""
 COUNTERS = ("issued", "held", "reserved", "redeemed", "burned", "voided", "expired", "exported", "available")
 

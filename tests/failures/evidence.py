@@ -82,6 +82,7 @@ class Tables:
     lane_fact: list[Row] = field(default_factory=list)
     campaign: list[Row] = field(default_factory=list)
     coupon: list[Row] = field(default_factory=list)
+    period_count: list[Row] = field(default_factory=list)
     redemption: list[Row] = field(default_factory=list)
     uploaded_code: list[Row] = field(default_factory=list)
     exported_range: list[Row] = field(default_factory=list)
@@ -97,6 +98,7 @@ ORDER = {
     "lane_fact": "partition, kind, key",
     "campaign": "number",
     "coupon": "campaign, number",
+    "period_count": "campaign, period, first",
     "redemption": "campaign, coupon, number",
     "uploaded_code": "campaign, position",
     "exported_range": "campaign, first",

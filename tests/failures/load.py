@@ -152,13 +152,16 @@ class Load:
         redeemer = self.random.choice(self.merchants) if owner == PLATFORM else owner
         now = datetime.now(UTC)
         ends = now + (timedelta(seconds=self.random.uniform(2, 20)) if number % 4 == 0 else timedelta(days=1))
+        lasting = {"days_after_issue": 1} if number % 5 == 0 else {}
         terms = Terms.model_validate(
             {
                 "name": f"campaign {number}",
                 "currency": "EUR",
                 "discount": AmountOff(amount=500),
-                "validity": {"starts": now - timedelta(days=1), "ends": ends},
+                "validity": {"starts": now - timedelta(days=1), "ends": ends, **lasting},
                 "per_user_limit": self.random.choice([None, 1, 2]),
+                "per_day_limit": 5 if number % 3 == 0 else None,
+                "low_pool_at": 2 if number % 3 == 1 else None,
                 "return_policy": self.random.choice(["usable_again", "burned"]),
                 "redeemable_by": () if owner == redeemer else (redeemer,),
             }

@@ -22,6 +22,7 @@ NOT_COMPARED: dict[str, tuple[str, ...]] = {
     "lane_fact": (),
     "campaign": (),
     "coupon": (),
+    "period_count": (),
     "redemption": (),
     "uploaded_code": (),
     "exported_range": (),

@@ -1,5 +1,6 @@
 """A campaign as its events tell it, from the first to the last: states, counters, and what cannot have happened."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,11 +60,14 @@ class Story:
     state: str = ""
     quantity: int | None = None
     user_limit: int | None = None
+    day_limit: int | None = None
+    """Of campaigns in UTC, as all are here."""
     supply: str = ""
     coupons: dict[int, str] = field(default_factory=dict)
     users: dict[int, str | None] = field(default_factory=dict)
     redemptions: dict[int, int] = field(default_factory=dict)
     issued_to: Counter[str] = field(default_factory=Counter)
+    issued_on: Counter[str] = field(default_factory=Counter)
     exports: list[tuple[int, int]] = field(default_factory=list)
     exported: int = 0
     available: int = 0
@@ -78,6 +82,7 @@ class Story:
         elif name == "CampaignCreated":
             self.quantity, self.supply = data["quantity"], data["supply"]
             self.user_limit = data["terms"].get("per_user_limit")
+            self.day_limit = data["terms"].get("per_day_limit")
         elif name == "CampaignQuantityChanged":
             self.quantity = data["after"]
         elif name == "CodesUploaded":
@@ -107,6 +112,10 @@ class Story:
             self.issued_to[event.data["user"]] += 1
             if self.user_limit is not None and self.issued_to[event.data["user"]] > self.user_limit:
                 self._wrong("bounds", event, f"{event.data['user']} got more than {self.user_limit}")
+            day = json.loads(event.line)["time"][:10]
+            self.issued_on[day] += 1
+            if self.day_limit is not None and self.issued_on[day] > self.day_limit:
+                self._wrong("bounds", event, f"more than {self.day_limit} were issued on {day}")
         if name in ("CouponUsed", "CouponRedeemed"):
             self.redemptions[number] = self.redemptions.get(number, 0) + 1
             if event.data["redemption"] != self.redemptions[number]:

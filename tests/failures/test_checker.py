@@ -237,6 +237,13 @@ def more_coupons_for_a_user_than_the_limit(evidence: Evidence) -> None:
     _rewrite(created, terms={**_event(created)["data"]["terms"], "per_user_limit": 0})
 
 
+@plant("bounds")
+def more_coupons_on_a_day_than_the_limit(evidence: Evidence) -> None:
+    campaign = _event(_first(evidence.topics.events, "CouponIssued"))["stream"].partition("/")[0]
+    created = next(record for record in evidence.topics.events if record.key == campaign.encode())
+    _rewrite(created, terms={**_event(created)["data"]["terms"], "per_day_limit": 0})
+
+
 @plant("states")
 def a_coupon_in_another_state(evidence: Evidence) -> None:
     row = next(row for row in evidence.tables.coupon if row["state"] == 1)

@@ -305,14 +305,14 @@ class MemoryLane:
             return DueRange([], more=False, next_due=later)
         campaign = due[0]
         coupons = self._open(campaign, campaign.swept if now >= campaign.ends else 0)
-        self.work.reservations = {}
+        self.work.next_due = {}
         if now < campaign.ends:
             ahead = [coupon.due_at for coupon in coupons if coupon.due_at and coupon.due_at > now]
             coupons = [coupon for coupon in coupons if coupon.due_at and coupon.due_at <= now]
             coupons.sort(key=lambda coupon: (coupon.due_at, coupon.number))
             still = [coupon.due_at for coupon in coupons[self.slice :] if coupon.due_at] + ahead
             if still:
-                self.work.reservations[campaign.number] = min(still)
+                self.work.next_due[campaign.number] = min(still)
         more = len(due) > 1 or len(coupons) > self.slice
         return DueRange([(campaign, coupons[: self.slice])], more=more, next_due=None if more else later)
 

@@ -41,6 +41,7 @@ SOME = campaign_id(PLATFORM, "some")
 ORDER = "O-1"
 GIFT_CARD = {"kind": "gift_card", "balance": 1_000}
 DECIDED = {"kind": "merchant_decided"}
+MARCH = {"starts": "2026-03-01", "ends": "2026-03-31"}
 
 
 def redeem(number: int = 1, **more: Any) -> RedeemCoupon:
@@ -101,6 +102,18 @@ def user_limit_reached(lane: MemoryLane) -> str:
     return lane.refused(ClaimCoupon(user="u"), campaign=held(lane, per_user_limit=1))
 
 
+def user_day_limit_reached(lane: MemoryLane) -> str:
+    return lane.refused(ClaimCoupon(user="u"), campaign=held(lane, per_user_day_limit=1))
+
+
+def period_limit_reached(lane: MemoryLane) -> str:
+    return lane.refused(ClaimCoupon(user="v"), campaign=held(lane, per_week_limit=1))
+
+
+def issue_too_late(lane: MemoryLane) -> str:
+    return lane.refused(ClaimCoupon(user="u"), campaign=lane.generate(validity=MARCH | {"waiting_days": 22}))
+
+
 def code_required(lane: MemoryLane) -> str:
     return lane.refused(ClaimCoupon(user="u"), campaign=lane.publish({"kind": "given"}), party=MERCHANT)
 
@@ -126,6 +139,10 @@ def codes_not_uploadable(lane: MemoryLane) -> str:
 
 def codes_not_exportable(lane: MemoryLane) -> str:
     return lane.refused(ExportCodes(count=1), campaign=lane.generate(supply={"kind": "shared", "code": "SPRING"}))
+
+
+def codes_need_receiver(lane: MemoryLane) -> str:
+    return lane.refused(ExportCodes(count=1), campaign=lane.generate(validity=MARCH | {"waiting_days": 1}))
 
 
 def repeated_in_request(lane: MemoryLane) -> str:
@@ -241,6 +258,25 @@ def coupon_expired(lane: MemoryLane) -> str:
     return lane.refused(redeem(), campaign=campaign)
 
 
+def coupon_not_yet_usable(lane: MemoryLane) -> str:
+    return lane.refused(redeem(), campaign=held(lane, validity=MARCH | {"waiting_days": 1}))
+
+
+def coupon_not_received(lane: MemoryLane) -> str:
+    campaign = lane.publish({"kind": "uploaded"}, validity=MARCH | {"waiting_days": 1})
+    lane.done(UploadCodes(codes=("MINE-1",)), campaign=campaign, party=MERCHANT)
+    return lane.refused(RedeemCoupon(coupon=by_code("MINE-1")), campaign=campaign, party=MERCHANT)
+
+
+def outside_hours(lane: MemoryLane) -> str:
+    return lane.refused(redeem(), campaign=held(lane, validity=MARCH | {"weekly": [{"days": ["sat", "sun"]}]}))
+
+
+def no_hours_left(lane: MemoryLane) -> str:
+    validity = MARCH | {"irregular": [{"starts": "2026-03-01", "ends": "2026-03-09"}]}
+    return lane.refused(redeem(), campaign=held(lane, validity=validity))
+
+
 def coupon_voided(lane: MemoryLane) -> str:
     campaign = held(lane)
     lane.done(VoidCoupons(coupons=(by_number(),), reason="r"), campaign=campaign)
@@ -272,6 +308,11 @@ def price_not_paid(lane: MemoryLane) -> str:
 
 def end_before_start(lane: MemoryLane) -> str:
     return lane.refused(generate(validity={"starts": "2026-04-02", "ends": "2026-04-01"}), campaign=SOME)
+
+
+def never_usable(lane: MemoryLane) -> str:
+    validity = MARCH | {"irregular": [{"starts": "2026-04-01", "ends": "2026-04-02"}]}
+    return lane.refused(generate(validity=validity), campaign=SOME)
 
 
 def quantity_required(lane: MemoryLane) -> str:
@@ -337,6 +378,8 @@ WAYS: dict[str, Callable[[MemoryLane], str]] = {
         *(coupon_voided, coupon_burned, not_this_users_coupon, minimum_spend_not_met, order_amount_required),
         *(price_not_paid, end_before_start, quantity_required, quantity_below_issued),
         *(currency_unknown, building_rule_forbids, merchant_not_active, not_allowed, idempotency_conflict),
+        *(user_day_limit_reached, period_limit_reached, issue_too_late, codes_need_receiver, coupon_not_yet_usable),
+        *(coupon_not_received, outside_hours, no_hours_left, never_usable),
         *(clock_is_recorded, clock_not_set, clock_moves_forward),
     )
 } | {"campaign_not_found": lambda lane: lane.refused(redeem(), campaign=SOME)}

@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
-from contracts.fields import CodeText, Contract, Currency, Minor, Party, Text
+from contracts.fields import CodeText, Contract, Count, Currency, Minor, Party, Text
 
 ORIGINS = ("internal", "external")
 Origin = Literal["internal", "external"]
@@ -85,6 +85,28 @@ Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zo
 Moment = Annotated[date, Field(strict=True)] | Annotated[AwareDatetime, Field(strict=True)]
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Days = Annotated[int, Field(ge=1, le=3_650, strict=True)]
+
+
+class WeeklyHours(Contract):
+    """Hours of some weekdays as the clocks of the campaign's zone show them: `opens` inclusive, `closes` exclusive.
+
+    Where `closes` is not after `opens` it is the next day's: fri 22:00 to 02:00 ends on Saturday.
+    """
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7)]
+    opens: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "00:00"
+    closes: Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")] = "24:00"
+
+
+class TimeRange(Contract):
+    """One stretch of time: `starts` inclusive, `ends` exclusive; a date-only end includes that day."""
+
+    starts: Moment
+    ends: Moment
+
+
 class Validity(Contract):
     """When coupons may be used: `starts` inclusive, `ends` exclusive.
 
@@ -94,6 +116,16 @@ class Validity(Contract):
     starts: Moment
     ends: Moment
     zone: Zone = "UTC"
+    days_after_issue: Days | None = None
+    """Each coupon lasts so many calendar days of `zone`, its first one included, and never beyond `ends`.
+
+    Its first day is the one it was issued on, or `starts` where that is later, or the one after the waiting days."""
+    waiting_days: Annotated[int, Field(ge=0, le=3_650, strict=True)] = 0
+    """So many calendar days after that day a coupon may be used for the first time: 1 is from the next midnight on."""
+    weekly: Annotated[tuple[WeeklyHours, ...], Field(max_length=50)] = ()
+    """Coupons may be used only while one of these, or one of `irregular`, is open; none of both: at any time."""
+    irregular: Annotated[tuple[TimeRange, ...], Field(max_length=200)] = ()
+    """More times at which coupons may be used, beside `weekly`."""
 
 
 class GeneratedSupply(Contract):
@@ -139,6 +171,15 @@ class Terms(Contract):
     """What all discounts may come to. A coupon reserves its greatest discount and spends the real one."""
     validity: Validity
     per_user_limit: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    per_user_day_limit: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    """Coupons one user may get on one calendar day of the campaign's zone."""
+    per_day_limit: Count | None = None
+    """Coupons issued on one calendar day of the zone; codes that left as bearer codes are not counted."""
+    per_week_limit: Count | None = None
+    """The same from Monday to Sunday."""
+    per_month_limit: Count | None = None
+    low_pool_at: Count | None = None
+    """When no more than so many coupons (or uploaded codes) are left, `campaign.pool_low` tells it."""
     price: Minor = 0
     """What a user pays to claim one; 0 is free."""
     listed: bool = True

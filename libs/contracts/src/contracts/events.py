@@ -85,6 +85,23 @@ class CampaignReplenished(Fact):
     budget_spent: int | None = None
 
 
+class CampaignLimitReached(Fact):
+    """As many coupons are issued as may be in this period: once per period. The state stays."""
+
+    period: Literal["day", "week", "month"]
+    starts: datetime
+    ends: datetime
+    """When the next period begins."""
+    limit: int
+
+
+class CampaignPoolLow(Fact):
+    """No more than `threshold` coupons are left; told when it is crossed downwards, again after a replenishment."""
+
+    left: int
+    threshold: int
+
+
 class CampaignQuantityChanged(Fact):
     """The quantity is another one; the state follows as an event of its own."""
 
@@ -130,6 +147,9 @@ class CouponIssued(Fact):
     how: Literal["issue", "claim"]
     order: str | None = None
     paid: int | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    """Of campaigns whose coupons each have a time of their own; else the campaign's `starts` and `ends` hold."""
 
 
 class CouponReserved(Fact):
@@ -247,6 +267,8 @@ EVENT_TYPES: dict[type[Fact], str] = {
     CampaignResumed: "scrip.campaign.resumed.v1",
     CampaignExhausted: "scrip.campaign.exhausted.v1",
     CampaignReplenished: "scrip.campaign.replenished.v1",
+    CampaignLimitReached: "scrip.campaign.limit_reached.v1",
+    CampaignPoolLow: "scrip.campaign.pool_low.v1",
     CampaignQuantityChanged: "scrip.campaign.quantity_changed.v1",
     CampaignStopped: "scrip.campaign.stopped.v1",
     CampaignEnded: "scrip.campaign.ended.v1",

@@ -93,6 +93,29 @@ class UserLimitReached(Refusal):
     issued: int
 
 
+class UserDayLimitReached(Refusal):
+    code = "user_day_limit_reached"
+    message = "The user got {issued} of at most {limit} coupons of this campaign today; the next day begins at {next}."
+    limit: int
+    issued: int
+    next: datetime
+
+
+class PeriodLimitReached(Refusal):
+    code = "period_limit_reached"
+    message = "All {limit} coupons of this {period} are issued; the next {period} begins at {next}."
+    period: str
+    limit: int
+    next: datetime
+
+
+class IssueTooLate(Refusal):
+    code = "issue_too_late"
+    message = "A coupon given now could be used from {usable_from} on, but its time ends at {ends}."
+    usable_from: datetime
+    ends: datetime
+
+
 class CodeRequired(Refusal):
     code = "code_required"
     message = "In this campaign the merchant names the code: send one with each user."
@@ -124,6 +147,15 @@ class CodesNotExportable(Refusal):
     code = "codes_not_exportable"
     message = "The codes of this campaign are {supply}; only `generated` ones can be exported before issue."
     supply: str
+
+
+class CodesNeedReceiver(Refusal):
+    code = "codes_need_receiver"
+    message = (
+        "Coupons of this campaign wait {waiting_days} days after they were received; a code that left the platform "
+        "without a user could never be used."
+    )
+    waiting_days: int
 
 
 class RepeatedInRequest(Refusal):
@@ -203,6 +235,34 @@ class CouponExpired(Refusal):
     message = "The coupon's time ended at {expired_at}."
     coupon: str
     expired_at: datetime | None = None
+
+
+class CouponNotYetUsable(Refusal):
+    code = "coupon_not_yet_usable"
+    message = "The coupon may be used from {usable_from} on."
+    coupon: str
+    usable_from: datetime
+
+
+class CouponNotReceived(Refusal):
+    code = "coupon_not_received"
+    message = "Coupons of this campaign wait {waiting_days} days after they were received; nobody received this one."
+    coupon: str
+    waiting_days: int
+
+
+class OutsideHours(Refusal):
+    code = "outside_hours"
+    message = "The coupon may not be used at this time; it may be again from {next} on."
+    coupon: str
+    next: datetime
+
+
+class NoHoursLeft(Refusal):
+    code = "no_hours_left"
+    message = "The coupon may not be used at this time, and not again before its time ends at {ends}."
+    coupon: str
+    ends: datetime
 
 
 class CouponVoided(Refusal):
@@ -297,6 +357,13 @@ class PriceNotPaid(Refusal):
 class EndBeforeStart(Refusal):
     code = "end_before_start"
     message = "The campaign would end at {ends}, not after its start at {starts}."
+    starts: datetime
+    ends: datetime
+
+
+class NeverUsable(Refusal):
+    code = "never_usable"
+    message = "None of the hours in which its coupons may be used lies between {starts} and {ends}."
     starts: datetime
     ends: datetime
 

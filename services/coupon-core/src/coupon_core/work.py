@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from contracts.refusals import CampaignNotFound, Refusal
 from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.model.campaign import Campaign, Coupon
 from coupon_core.model.lane import LaneState
+from coupon_core.model.periods import Period
 from coupon_core.model.recording import Cause, Recorder
 from coupon_core.model.refused import Refused
 
@@ -101,6 +102,20 @@ class Redemption:
 
 
 @dataclass(slots=True)
+class PeriodCount:
+    """Coupons issued in one period of a campaign, and how many may be at most."""
+
+    campaign: int
+    period: Period
+    first: date
+    begins: datetime
+    ends: datetime
+    issued: int
+    most: int
+    changed: bool = False
+
+
+@dataclass(slots=True)
 class UploadedCode:
     """A code of an uploaded supply; `position` becomes the coupon's number."""
 
@@ -112,7 +127,11 @@ class UploadedCode:
 
 @dataclass(slots=True)
 class DueRange:
-    """A slice of coupons in a stated order (campaign by due time, then number); `more` says another slice is needed."""
+    """A slice of coupons in a stated order; `more` says another slice is needed.
+
+    The order: campaigns by their due time, then number; of a campaign that is over, coupons by number; of one that
+    goes on, by their own due time, then number.
+    """
 
     parts: list[tuple[Campaign, list[Coupon]]]
     more: bool
@@ -148,8 +167,10 @@ class Work:
     """How many numbers this segment may take, by campaign."""
     exported: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Exported ranges of coupon numbers."""
-    reservations: dict[int, datetime] = field(default_factory=dict)
-    """Campaign → the earliest end of a reservation still in force, loaded for the barrier being decided."""
+    next_due: dict[int, datetime] = field(default_factory=dict)
+    """Campaign → the earliest due time of a coupon after this slice, loaded for the barrier being decided."""
+    period_counts: dict[tuple[int, Period, date], PeriodCount] = field(default_factory=dict)
+    """By campaign, period and its first day. What is not here and lies after the lane's clock as loaded is 0."""
     redemptions: dict[tuple[int, int], list[Redemption]] = field(default_factory=dict)
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
     recorders: dict[UUID, Recorder] = field(default_factory=dict)

@@ -38,6 +38,11 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "order_amount_required": (400, "missing_amount", "Missing order amount"),
     "unauthenticated": (401, "unauthorized", "Unauthorized"),
     "user_limit_reached": (400, "no_voucher_suitable_for_publication", "No voucher suitable for publication"),
+    "user_day_limit_reached": (400, "no_voucher_suitable_for_publication", "No voucher suitable for publication"),
+    "period_limit_reached": (400, "no_voucher_suitable_for_publication", "No voucher suitable for publication"),
+    "coupon_not_yet_usable": (400, "voucher_not_active", "Voucher not active"),
+    "outside_hours": (400, "voucher_not_active_now", "Voucher not active now"),
+    "no_hours_left": (400, "voucher_not_active_now", "Voucher not active now"),
 }
 
 

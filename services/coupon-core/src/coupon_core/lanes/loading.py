@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 from contracts.commands import (
@@ -23,12 +24,14 @@ from contracts.commands import (
 from coupon_core.answering import block_indexes
 from coupon_core.codes.generated import BLOCK_BITS, normalise
 from coupon_core.model.campaign import REDEEMED, Campaign, Coupon
+from coupon_core.model.periods import Period, period_limits, period_start
 from coupon_core.storage import Connection
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
 from coupon_core.storage import coupons as coupon_rows
 from coupon_core.storage import lanes as lane_rows
 from coupon_core.storage import outcomes as outcome_rows
+from coupon_core.storage import periods as period_rows
 from coupon_core.work import DueRange, Entry, Work
 
 SLICE = 5_000
@@ -49,6 +52,7 @@ class _Wanted:
         self.serials: dict[int, None] = {}
         self.generated: dict[tuple[int, str], None] = {}
         self.block_indexes: dict[tuple[int, int], None] = {}
+        self.periods: dict[tuple[int, Period, date], None] = {}
         self.redemptions = False
         self.returned: set[tuple[int, str | int]] = set()
         """(campaign, user, code or number) of coupons of which all redemptions are asked for, not the latest alone."""
@@ -76,6 +80,10 @@ async def load(connection: Connection, work: Work, entries: Sequence[Entry]) -> 
     work.expected = dict(wanted.expected)
     await _load_blocks(connection, work, wanted)
     await _load_coupons(connection, work, wanted)
+    periods = [key for key in wanted.periods if key not in work.period_counts]
+    if periods:
+        for count in await period_rows.counts_of(connection, periods):
+            work.period_counts[count.campaign, count.period, count.first] = count
 
 
 def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
@@ -94,9 +102,9 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
                 wanted.block_indexes[number, index] = None
         match command:
             case IssueCoupons():
-                _want_new(wanted, campaign, [(row.user, row.code) for row in command.rows])
+                _want_new(wanted, work, campaign, [(row.user, row.code) for row in command.rows])
             case ClaimCoupon():
-                _want_new(wanted, campaign, [(command.user, command.code)])
+                _want_new(wanted, work, campaign, [(command.user, command.code)])
             case RedeemCoupon() | ReserveCoupon() | ReleaseCoupon() | ReturnCoupon():
                 wanted.redemptions = True
                 _want_reference(wanted, campaign, command.coupon)
@@ -117,11 +125,16 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
     return wanted
 
 
-def _want_new(wanted: _Wanted, campaign: Campaign, rows: Sequence[tuple[str, str | None]]) -> None:
+def _want_new(wanted: _Wanted, work: Work, campaign: Campaign, rows: Sequence[tuple[str, str | None]]) -> None:
     number = campaign.number
-    if campaign.terms.per_user_limit is not None:
+    if campaign.terms.per_user_limit is not None or campaign.terms.per_user_day_limit is not None:
         for user, _ in rows:
             wanted.users[number, user] = None
+    clock = work.lanes[campaign.partition].clock if campaign.counted else None
+    if clock is not None:
+        # Time only goes on: nothing is counted yet in a period that begins after the clock.
+        for period, _ in period_limits(campaign.terms):
+            wanted.periods[number, period, period_start(period, clock, campaign.terms.validity.zone)] = None
     if campaign.supply == "uploaded":
         wanted.free[number] += len(rows)
     elif campaign.supply == "given":
@@ -300,14 +313,15 @@ async def _due_slice(connection: Connection, work: Work, entry: Entry) -> DueRan
             places[coupon.campaign].append(coupon)
     elif running:
         numbers = [campaign.number for campaign in running]
-        over = _merged(work, await coupon_rows.reservations_over(connection, numbers, now, SLICE + 1))
-        more = more or len(over) > SLICE
+        over = _merged(work, await coupon_rows.coupons_due(connection, numbers, now, SLICE + 1))
         for coupon in over[:SLICE]:
             places[coupon.campaign].append(coupon)
-        work.reservations = await coupon_rows.next_reservations(connection, numbers, now)
+        work.next_due = await coupon_rows.next_due(connection, numbers, now)
         if len(over) > SLICE:
-            still = over[SLICE].due_at
+            more = True
+            last, still = numbers.index(over[SLICE].campaign), over[SLICE].due_at
+            parts = parts[: last + 1]  # those after it were not looked at
             if still is not None:
-                work.reservations[over[SLICE].campaign] = still
+                work.next_due[over[SLICE].campaign] = still
     next_due = None if more else await lane_rows.next_due_after(connection, entry.partition, now)
     return DueRange(parts, more, next_due)

@@ -14,6 +14,7 @@ from coupon_core.storage import Connection, journal, lanes, outcomes
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
 from coupon_core.storage import coupons as coupon_rows
+from coupon_core.storage import periods as period_rows
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
 from coupon_core.work import Entry, StoredRefusal, Work
 
@@ -29,6 +30,9 @@ async def write_state(connection: Connection, work: Work) -> None:
     redemptions = [row for rows in work.redemptions.values() for row in rows if row.new or row.changed]
     if redemptions:
         await coupon_rows.write_redemptions(connection, redemptions)
+    counts = [count for count in work.period_counts.values() if count.changed]
+    if counts:
+        await period_rows.write_counts(connection, counts)
     if work.new_codes or work.taken_codes:
         await code_rows.write_uploaded(connection, work.new_codes, work.taken_codes)
         work.new_codes, work.taken_codes = [], []

@@ -96,7 +96,20 @@ CREATE TABLE coupon (
 ) WITH (fillfactor = 75);
 CREATE INDEX coupon_user ON coupon (user_id, campaign) WHERE user_id IS NOT NULL;
 CREATE UNIQUE INDEX coupon_code ON coupon (code, campaign) WHERE code IS NOT NULL;
-CREATE INDEX coupon_due ON coupon (campaign, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX coupon_due ON coupon (campaign, due_at, number) WHERE due_at IS NOT NULL;
+
+-- Coupons issued in a day, week or month of the campaign's zone; only of campaigns that limit them.
+CREATE TABLE period_count (
+    campaign bigint NOT NULL,
+    period text NOT NULL CHECK (period IN ('day', 'week', 'month')),
+    first date NOT NULL,
+    begins timestamptz NOT NULL,
+    ends timestamptz NOT NULL,
+    issued bigint NOT NULL,
+    most bigint NOT NULL,
+    PRIMARY KEY (campaign, period, first),
+    CONSTRAINT period_count_limit CHECK (issued BETWEEN 0 AND most)
+);
 
 -- returned: discount given back so far; returned_at: when the last of it was; restored: units the coupon got again
 CREATE TABLE redemption (
@@ -205,6 +218,6 @@ CREATE TABLE dead_letter (
 
 -- migrate: rollback
 
-DROP TABLE dead_letter, refusal, journal, outcome, code_block, exported_range, uploaded_code, redemption, coupon,
-    campaign, lane_fact, lane, platform;
+DROP TABLE dead_letter, refusal, journal, outcome, code_block, exported_range, uploaded_code, redemption,
+    period_count, coupon, campaign, lane_fact, lane, platform;
 DROP FUNCTION journal_is_append_only;

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.campaigns import CampaignState, Origin, Terms
+from coupon_core.model.validity import coupon_span
 from coupon_core.model.worth import capacity, greatest_discount, in_parts
 
 HELD, RESERVED, REDEEMED, BURNED, VOIDED, EXPIRED = 1, 2, 3, 4, 5, 6
@@ -34,7 +35,7 @@ class Coupon:
     code: str | None = None
     reserved_order: str | None = None
     due_at: datetime | None = None
-    """Earliest moment at which something happens to this very coupon (a reservation runs out)."""
+    """Earliest moment at which something happens to this very coupon (a reservation or its own time runs out)."""
     spent: int | None = None
     """Units (`model.worth`) taken and not restored; None where its campaign does not count them, or none yet."""
     reserved_units: int | None = None
@@ -91,10 +92,19 @@ class Campaign:
     changed: bool = False
     text: str = ""
     """The id as text, made once."""
+    lasting: bool = False
+    """Each coupon has a time of its own, within the campaign's."""
+    timed: bool = False
+    """Its coupons wait, last some days, or may be used at some hours only."""
+    counted: bool = False
+    """Issues are counted by period or by user and day."""
+    plain: bool = False
+    """Nothing but the quantity, the limit per user and the state speaks when a coupon is issued."""
 
     def __post_init__(self) -> None:
         self.text = str(self.id)
         self.chain = self.chain or self.id.bytes
+        self.look_up_terms()
 
     def counts_units(self) -> bool:
         """Whether coupons keep count of what was taken of them."""
@@ -111,6 +121,15 @@ class Campaign:
     def coupon_worth(self) -> int:
         """What a new coupon may take off at most; only with a budget."""
         return capacity(self.terms) * self.unit_worth()
+
+    def look_up_terms(self) -> None:
+        """Set what is asked of the terms for every coupon; after the terms were changed, too."""
+        terms, validity = self.terms, self.terms.validity
+        self.lasting = validity.days_after_issue is not None
+        self.timed = self.lasting or bool(validity.waiting_days or validity.weekly or validity.irregular)
+        limits = (terms.per_user_day_limit, terms.per_day_limit, terms.per_week_limit, terms.per_month_limit)
+        self.counted = limits != (None, None, None, None)
+        self.plain = not (self.timed or self.counted or terms.low_pool_at is not None)
 
     def add(self, state: int) -> None:
         """Count a coupon that has just come into being in this state."""
@@ -173,6 +192,30 @@ class Campaign:
     def budget_left(self) -> int:
         """Minor units of the budget neither reserved nor spent; only with a budget."""
         return (self.budget or 0) - self.budget_reserved - self.budget_spent
+
+    def stock_left(self) -> int | None:
+        """How many more somebody may get: by the quantity, and of uploaded codes those there are."""
+        room = self.room()
+        if self.supply != "uploaded":
+            return room
+        return self.available if room is None else min(room, self.available)
+
+    def span_of(self, coupon: Coupon) -> tuple[datetime, datetime]:
+        """From when, and until when, a coupon may be used."""
+        return self.span_from(coupon.issued_at)
+
+    def span_from(self, received: datetime) -> tuple[datetime, datetime]:
+        """The same for a coupon received at that moment."""
+        if not self.timed:
+            return self.starts, self.ends
+        return coupon_span(self.terms.validity, self.starts, self.ends, received)
+
+    def own_end(self, coupon: Coupon) -> datetime | None:
+        """The end of a coupon's own time, where that comes before the campaign's end."""
+        if not self.lasting:
+            return None
+        end = self.span_of(coupon)[1]
+        return end if end < self.ends else None
 
     def visible_to(self, party: str) -> bool:
         """Whether this party may know that the campaign exists."""

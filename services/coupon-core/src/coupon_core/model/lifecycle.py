@@ -297,7 +297,7 @@ def _of_coupon(refusal: type[Refusal], campaign: Campaign, coupon: Coupon, redee
     elif refusal is CouponReserved:
         facts["until"] = coupon.due_at
     elif refusal is CouponExpired:
-        facts["expired_at"] = campaign.ends
+        facts["expired_at"] = campaign.span_of(coupon)[1]
     elif refusal in (CouponNotReserved, CouponNotRedeemed):
         facts["state"] = STATE_NAMES[coupon.state]
     return refusal(**facts)

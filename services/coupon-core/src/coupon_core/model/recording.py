@@ -81,14 +81,18 @@ class Recorder:
         how: str,
         order: str | None,
         paid: int | None,
+        span: tuple[str, str] | None = None,
     ) -> None:
-        """`CouponIssued`."""
+        """`CouponIssued`; `span` from when until when it may be used, as text, where that is the coupon's own."""
+        valid = '"valid_from":null,"valid_until":null'
+        if span is not None:
+            valid = f'"valid_from":"{span[0]}","valid_until":"{span[1]}"'
         self._line(
             cause,
             ISSUED,
             f"{self.campaign.text}.{number}",
             f'{{"coupon":{number},"user":{quoted(user)},"code_last":{quoted(code_last)},"how":"{how}",'
-            f'"order":{"null" if order is None else quoted(order)},"paid":{"null" if paid is None else paid}}}',
+            f'"order":{"null" if order is None else quoted(order)},"paid":{"null" if paid is None else paid},{valid}}}',
         )
 
     def expired(self, cause: Cause, number: int, user: str | None, due: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from contracts.commands import ExportCodes, UploadCodes
 from contracts.events import CodesExported, CodesUploaded
 from contracts.refusals import (
+    CodesNeedReceiver,
     CodesNotExportable,
     CodesNotUploadable,
     CodeTaken,
@@ -17,6 +18,7 @@ from contracts.refusals import (
 from coupon_core.codes.generated import normalise
 from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.refused import Refused
+from coupon_core.operations.limits import note_pool_low
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.serials import take_number
 from coupon_core.work import Call, UploadedCode
@@ -72,12 +74,16 @@ def export(call: Call) -> dict[str, Any]:
     room = campaign.room() or 0
     if room < command.count:
         raise Refused(none_left(campaign))
+    if campaign.terms.validity.waiting_days:
+        raise Refused(CodesNeedReceiver(waiting_days=campaign.terms.validity.waiting_days))
+    left = campaign.stock_left()
     numbers = [take_number(call, campaign, command.count)[0] for _ in range(command.count)]
     first, last = numbers[0], numbers[-1]
     campaign.export(command.count)
     call.work.exported.setdefault(campaign.number, []).append((first, last))
     call.work.new_exports.append((campaign.number, first, last))
     call.work.recorder(campaign).campaign_event(call.cause, CodesExported(first=first, last=last))
+    note_pool_low(call, campaign, left)
     note_exhausted(call, campaign)
     return {
         "campaign": campaign.text,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from contracts.campaigns import SharedSupply, Terms
+from contracts.campaigns import SharedSupply, Terms, Validity
 from contracts.commands import GenerateCampaign, PublishCampaign
 from contracts.events import (
     CampaignCreated,
@@ -21,18 +22,30 @@ from contracts.refusals import (
     CodeUnreadable,
     CurrencyUnknown,
     EndBeforeStart,
+    NeverUsable,
     NotAllowed,
     QuantityRequired,
 )
 from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import Campaign
+from coupon_core.model.hours import next_opening
 from coupon_core.model.lifecycle import move
 from coupon_core.model.money import currencies
 from coupon_core.model.refused import Refused
-from coupon_core.model.validity import bounds
+from coupon_core.model.validity import bounds, range_bounds
 from coupon_core.model.worth import capacity, greatest_discount
 from coupon_core.operations.building import check_building_rules
 from coupon_core.work import Call
+
+
+def check_windows(validity: Validity, starts: datetime, ends: datetime) -> None:
+    """Raises Refused where a stretch of time ends before it starts, or coupons could never be used."""
+    for stretch in validity.irregular:
+        first, end = range_bounds(stretch.starts, stretch.ends, validity.zone)
+        if end <= first:
+            raise Refused(EndBeforeStart(starts=first, ends=end))
+    if next_opening(validity, starts, ends) is None:
+        raise Refused(NeverUsable(starts=starts, ends=ends))
 
 
 def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign:
@@ -50,6 +63,7 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
         raise Refused(EndBeforeStart(starts=starts, ends=ends))
     if ends <= call.now:
         raise Refused(CampaignOver(ends=ends))
+    check_windows(terms.validity, starts, ends)
     if supply.kind == "generated" and command.quantity is None:
         raise Refused(QuantityRequired())
     code = supply.code if isinstance(supply, SharedSupply) else None

@@ -91,8 +91,9 @@ def settle(call: Call, campaign: Campaign, coupon: Coupon) -> None:
     """Let happen first what is overdue on this coupon: the end of its time, or of its reservation."""
     if coupon.state not in (HELD, RESERVED):
         return
-    if call.now >= campaign.ends:
-        expire(call.work, call.cause, campaign, coupon, instant(campaign.ends))
+    end = campaign.own_end(coupon) or campaign.ends
+    if call.now >= end:
+        expire(call.work, call.cause, campaign, coupon, instant(end))
     elif coupon.state == RESERVED and coupon.due_at is not None and call.now >= coupon.due_at:
         release(call.work, call.cause, campaign, coupon, "timed_out")
 
@@ -108,7 +109,8 @@ def release(work: Work, cause: Cause, campaign: Campaign, coupon: Coupon, why: s
     """reserved → held."""
     order = coupon.reserved_order or ""
     campaign.move(coupon, HELD)
-    coupon.reserved_order = coupon.due_at = coupon.reserved_units = None
+    coupon.reserved_order = coupon.reserved_units = None
+    coupon.due_at = campaign.own_end(coupon)
     work.recorder(campaign).coupon_event(
         cause,
         coupon.number,

@@ -65,6 +65,9 @@ def give_back(call: Call) -> dict[str, Any]:
     recorder = call.work.recorder(campaign)
     if lapse is None and found.state == REDEEMED:
         campaign.move(found, HELD)
+        found.due_at = campaign.own_end(found)
+        if found.due_at is not None and (campaign.next_due is None or found.due_at < campaign.next_due):
+            call.work.set_due(campaign, found.due_at)
         recorder.coupon_event(call.cause, found.number, CouponReturned.model_validate(what))
         settle(call, campaign, found)
     elif lapse is not None and found.state == REDEEMED and all(each.returned_at is not None for each in rows):
@@ -118,7 +121,7 @@ def _lapse(call: Call, campaign: Campaign, coupon: Coupon, units: int, amount: i
     may be given away by now: the budget is never overspent, so the use lapses.
     """
     policy = campaign.terms.return_policy
-    over = call.now >= campaign.ends or campaign.state == "stopped"
+    over = call.now >= campaign.span_of(coupon)[1] or campaign.state == "stopped"
     if policy == "burned":
         return "policy"
     if campaign.state == "stopped" or (policy == "usable_if_not_expired" and over):

@@ -11,6 +11,7 @@ from contracts.refusals import (
     CodeRequired,
     CodeTaken,
     CodeUnreadable,
+    IssueTooLate,
     NoCodeLeft,
     PriceNotPaid,
     Refusal,
@@ -22,6 +23,7 @@ from coupon_core.model.campaign import HELD, Campaign, Coupon
 from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
+from coupon_core.operations.limits import Limits, note_pool_low
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.serials import take_number
 from coupon_core.work import Call
@@ -32,6 +34,10 @@ def _issuable(call: Call) -> Campaign:
     if call.party != campaign.owner and call.party not in campaign.terms.senders:
         raise Refused(CampaignNotFound())
     allow(campaign, "issue", call.now)
+    if campaign.timed and campaign.terms.validity.waiting_days:
+        usable_from, ends = campaign.span_from(call.now)
+        if usable_from >= ends:
+            raise Refused(IssueTooLate(usable_from=usable_from, ends=ends))
     return campaign
 
 
@@ -44,6 +50,11 @@ class _Issuer:
         self.recorder = call.work.recorder(campaign)
         self.rows = rows
         self.shared_last = last_four(campaign.code) if campaign.code is not None else ""
+        self.limits = Limits(call, campaign) if campaign.counted else None
+        self.left = None if campaign.plain else campaign.stock_left()
+        self.valid_from, self.valid_until = campaign.span_from(call.now)
+        self.due = self.valid_until if campaign.lasting and self.valid_until < campaign.ends else None
+        self.span = (instant(self.valid_from), instant(self.valid_until)) if campaign.timed else None
 
     def issue(
         self, user: str, given: str | None, order: str | None = None, paid: int | None = None
@@ -58,6 +69,10 @@ class _Issuer:
             held = work.by_user.setdefault((campaign.number, user), [])
             if len(held) >= self.limit:
                 return UserLimitReached(limit=self.limit, issued=len(held))
+        if self.limits is not None:
+            why_not = self.limits.why_not(user)
+            if why_not is not None:
+                return why_not
         code: str | None = None
         shown: str | None = None
         if campaign.supply == "generated":
@@ -92,11 +107,21 @@ class _Issuer:
                 return CodeTaken()
             campaign.last_number += 1
             number, last, shown = campaign.last_number, last_four(code), given
-        coupon = Coupon(campaign.number, number, user, HELD, 0, call.now, code, shown=shown)
+        coupon = Coupon(campaign.number, number, user, HELD, 0, call.now, code, due_at=self.due, shown=shown)
         campaign.add(HELD)
         work.add_coupon(campaign, coupon)
-        self.recorder.issued(call.cause, number, user, last, self.how, order, paid)
+        self.recorder.issued(call.cause, number, user, last, self.how, order, paid, self.span)
+        if self.limits is not None:
+            self.limits.count()
         return coupon
+
+    def finish(self) -> None:
+        """What follows from all that was issued: when the first of it is due, a low or an empty pool."""
+        if self.due is not None and (self.campaign.next_due is None or self.due < self.campaign.next_due):
+            self.call.work.set_due(self.campaign, self.due)
+        if not self.campaign.plain:
+            note_pool_low(self.call, self.campaign, self.left)
+        note_exhausted(self.call, self.campaign)
 
 
 def issue(call: Call) -> dict[str, Any]:
@@ -107,6 +132,7 @@ def issue(call: Call) -> dict[str, Any]:
     users: set[str] = set()
     rows: list[dict[str, Any]] = []
     refused = 0
+    times = {} if issuer.span is None else {"valid_from": issuer.span[0], "valid_until": issuer.span[1]}
     for index, row in enumerate(command.rows):
         if row.user in users:
             result: Coupon | Refusal = RepeatedInRequest()
@@ -114,11 +140,11 @@ def issue(call: Call) -> dict[str, Any]:
             users.add(row.user)
             result = issuer.issue(row.user, row.code)
         if isinstance(result, Coupon):
-            rows.append(_row(index, row, campaign, result))
+            rows.append(_row(index, row, campaign, result) | times)
         else:
             refused += 1
             rows.append({"row": index, "user": row.user, "refusal": call.refuse_row(index, result, user=row.user)})
-    note_exhausted(call, campaign)
+    issuer.finish()
     return {"campaign": campaign.text, "accepted": len(rows) - refused, "refused": refused, "rows": rows}
 
 
@@ -138,15 +164,16 @@ def claim(call: Call) -> dict[str, Any]:
     terms = campaign.terms
     if terms.price > 0 and (command.order is None or command.paid is None or command.paid < terms.price):
         raise Refused(PriceNotPaid(price=terms.price, currency=terms.currency))
-    result = _Issuer(call, campaign, "claim", 1).issue(command.user, command.code, command.order, command.paid)
+    issuer = _Issuer(call, campaign, "claim", 1)
+    result = issuer.issue(command.user, command.code, command.order, command.paid)
     if not isinstance(result, Coupon):
         raise Refused(result)
-    note_exhausted(call, campaign)
+    issuer.finish()
     answer: dict[str, Any] = {
         "coupon": f"{campaign.text}.{result.number}",
         "user": command.user,
-        "valid_from": instant(campaign.starts),
-        "valid_until": instant(campaign.ends),
+        "valid_from": instant(issuer.valid_from),
+        "valid_until": instant(issuer.valid_until),
     }
     if result.shown is not None:
         answer["code"] = result.shown

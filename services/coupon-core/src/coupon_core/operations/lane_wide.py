@@ -9,12 +9,12 @@ from contracts.answers import Reply
 from contracts.commands import AdvanceClock, RunDue, SetBuildingRules, SetMerchant, SetTool, Waiting
 from contracts.events import CampaignEnded
 from contracts.refusals import ClockIsRecorded, ClockMovesForward
-from coupon_core.model.campaign import LIVE_STATES
+from coupon_core.model.campaign import LIVE_STATES, Campaign
 from coupon_core.model.lifecycle import move
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.continuing import continue_lane
-from coupon_core.operations.finding import expire, release
+from coupon_core.operations.finding import expire, settle
 from coupon_core.work import DONE, RUNNING, Call, Outcome
 
 
@@ -35,7 +35,7 @@ def advance_clock(call: Call) -> dict[str, Any] | None:
 
 
 def run_due(call: Call) -> dict[str, Any]:
-    """One slice of what is due: reservations whose time ran out, coupons whose campaign is over, its end."""
+    """One slice of what is due: reservations and coupons whose time ran out, those whose campaign is over, its end."""
     command: RunDue = call.command
     due = call.work.due
     happened = 0
@@ -44,10 +44,12 @@ def run_due(call: Call) -> dict[str, Any]:
             over = call.now >= campaign.ends
             ends = instant(campaign.ends)
             for coupon in coupons:
-                if over:
-                    expire(call.work, call.cause, campaign, coupon, ends)
+                if not over:
+                    settle(call, campaign, coupon)
+                elif campaign.lasting:
+                    expire(call.work, call.cause, campaign, coupon, instant(campaign.span_of(coupon)[1]))
                 else:
-                    release(call.work, call.cause, campaign, coupon, "timed_out")
+                    expire(call.work, call.cause, campaign, coupon, ends)
             happened += len(coupons)
             if over and coupons:
                 campaign.swept = coupons[-1].number
@@ -58,7 +60,8 @@ def run_due(call: Call) -> dict[str, Any]:
                     move(campaign, "end", "ended")
                     call.work.recorder(campaign).campaign_event(call.cause, CampaignEnded(ends=campaign.ends))
             elif not over:
-                call.work.set_due(campaign, _next_due(call, campaign.number, campaign.ends))
+                ahead = [coupon.due_at for coupon in coupons if coupon.due_at is not None]
+                call.work.set_due(campaign, min([campaign.ends, *_known_due(call, campaign), *ahead]))
         if due.more:
             following = command.model_copy(update={"part": command.part + 1})
             continue_lane(call, following)
@@ -71,10 +74,10 @@ def run_due(call: Call) -> dict[str, Any]:
     return {"partition": command.partition, "happened": happened, "more": False}
 
 
-def _next_due(call: Call, campaign: int, ends: Any) -> Any:
-    """The campaign's end, or an earlier end of a reservation still in force."""
-    due = call.work.reservations.get(campaign)
-    return ends if due is None else min(ends, due)
+def _known_due(call: Call, campaign: Campaign) -> list[datetime]:
+    """When the next coupon is due that this slice did not touch."""
+    due = call.work.next_due.get(campaign.number)
+    return [] if due is None else [due]
 
 
 def _answer_waiting(call: Call, waiting: Waiting, told: datetime) -> None:

@@ -20,6 +20,7 @@ from coupon_core.model.lifecycle import allow, move, none_left
 from coupon_core.model.refused import Refused
 from coupon_core.operations.building import check_quantity
 from coupon_core.operations.continuing import continue_campaign
+from coupon_core.operations.limits import note_pool_low
 from coupon_core.work import Call
 
 
@@ -88,11 +89,13 @@ def change_quantity(call: Call) -> dict[str, Any]:
     if command.quantity < committed:
         raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
     check_quantity(call.lane.facts, campaign.owner, command.quantity)
-    before, campaign.quantity = campaign.quantity, command.quantity
+    before, left = campaign.quantity, campaign.stock_left()
+    campaign.quantity = command.quantity
     campaign.changed = True
     call.work.recorder(campaign).campaign_event(
         call.cause, CampaignQuantityChanged(before=before, after=command.quantity)
     )
+    note_pool_low(call, campaign, left)
     note_exhausted(call, campaign)
     return _answer(campaign) | {"quantity": campaign.quantity}
 

@@ -13,17 +13,23 @@ from contracts.refusals import (
     BalanceTooLow,
     CampaignNotFound,
     CampaignNotStarted,
+    CouponNotReceived,
     CouponNotReserved,
+    CouponNotYetUsable,
+    NoHoursLeft,
+    OutsideHours,
     TooManyRedemptions,
 )
 from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.discount import discount_of
+from coupon_core.model.hours import is_open, next_opening
 from coupon_core.model.lifecycle import CouponOperation, allow, allow_coupon, free_units, none_left
 from coupon_core.model.money import exponent_of
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.model.worth import capacity, in_parts
 from coupon_core.operations.finding import Bearer, find, redeemed_at, release, settle
+from coupon_core.operations.limits import note_pool_low
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.work import Call, Redemption
 
@@ -47,14 +53,31 @@ def check_usable(call: Call, campaign: Campaign, coupon: Coupon, operation: Coup
         Refused: the state of the coupon or of its campaign, or the time, forbids it.
     """
     allow_coupon(campaign, coupon, operation, order=order, redeemed_at=redeemed_at(call.work, coupon))
-    check_open(call, campaign, coupon.number)
+    check_open(call, campaign, coupon.number, coupon)
 
 
-def check_open(call: Call, campaign: Campaign, number: int) -> None:
-    """Refuse unless the campaign lets its coupons be used now."""
+def check_open(call: Call, campaign: Campaign, number: int, coupon: Coupon | None = None) -> None:
+    """Refuse unless the campaign lets this coupon be used now; None: one that nobody received yet."""
     allow(campaign, "use", call.now, number)
     if call.now < campaign.starts:
         raise Refused(CampaignNotStarted(starts=campaign.starts), number)
+    if campaign.timed:
+        _check_hours(call, campaign, number, coupon)
+
+
+def _check_hours(call: Call, campaign: Campaign, number: int, coupon: Coupon | None) -> None:
+    """Refuse while the coupon waits, and outside the hours in which it may be used."""
+    validity, coupon_id = campaign.terms.validity, f"{campaign.text}.{number}"
+    if coupon is None and validity.waiting_days:
+        raise Refused(CouponNotReceived(coupon=coupon_id, waiting_days=validity.waiting_days), number)
+    first, ends = (campaign.starts, campaign.ends) if coupon is None else campaign.span_of(coupon)
+    if call.now < first:
+        raise Refused(CouponNotYetUsable(coupon=coupon_id, usable_from=first), number)
+    if not is_open(validity, call.now):
+        again = next_opening(validity, call.now, ends)
+        if again is None:
+            raise Refused(NoHoursLeft(coupon=coupon_id, ends=ends), number)
+        raise Refused(OutsideHours(coupon=coupon_id, next=again), number)
 
 
 def redeem(call: Call) -> dict[str, Any]:
@@ -82,7 +105,8 @@ def redeem(call: Call) -> dict[str, Any]:
     elif found.state == RESERVED and found.reserved_order == command.order:
         campaign.move(found, HELD)
     if found.state != RESERVED:
-        found.reserved_order = found.due_at = found.reserved_units = None
+        found.reserved_order = found.reserved_units = None
+        found.due_at = campaign.own_end(found) if partly else None
     found.redemptions += 1
     row = Redemption(
         campaign.number,
@@ -148,7 +172,9 @@ def take_bearer(call: Call, campaign: Campaign, bearer: Bearer, user: str | None
         if room is not None and room <= 0:
             raise Refused(none_left(campaign))
         bearer.uploaded.taken = True
+        before = campaign.stock_left()
         campaign.available -= 1
+        note_pool_low(call, campaign, before)
         call.work.taken_codes.append((campaign.number, bearer.number))
         free = call.work.free_codes.get(campaign.number)
         if free is not None:
@@ -172,7 +198,7 @@ def reserve(call: Call) -> dict[str, Any]:
         check_open(call, campaign, found.number)
         units = _units_to_hold(campaign, command, capacity(campaign.terms))
         found = take_bearer(call, campaign, found, command.coupon.user)
-    until = min(call.now + timedelta(seconds=command.seconds), campaign.ends)
+    until = min(call.now + timedelta(seconds=command.seconds), campaign.span_of(found)[1])
     campaign.move(found, RESERVED)
     found.reserved_order, found.due_at, found.reserved_units = command.order, until, units
     found.counting = found.counting or units is not None

@@ -84,7 +84,7 @@ def coupon_item(campaign: Campaign, coupon: CouponView, code: str | None, *, wit
         "state": unheld if coupon.state is None else STATE_NAMES[coupon.state],
         "code_last": None if normal is None else last_four(normal),
         "issued_at": instant_or_none(coupon.issued_at),
-        "expires_at": instant(campaign.ends),
+        "expires_at": instant(campaign.ends if coupon.issued_at is None else campaign.span_from(coupon.issued_at)[1]),
         "redemptions": coupon.redemptions,
     }
     if in_parts(campaign.terms):

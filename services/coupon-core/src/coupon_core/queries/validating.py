@@ -103,6 +103,7 @@ def _make_usable(trial: Trial, reason: Reason) -> None:
 def _make_unexpired(trial: Trial, reason: Reason) -> None:
     _make_usable(trial, reason)
     trial.campaign.ends = EVER
+    _change_validity(trial, days_after_issue=None)
     if trial.campaign.state == "ended":  # the same reason once more, told when the lane comes to it
         trial.campaign.state = "active"
 
@@ -158,6 +159,21 @@ def _open_quantity(trial: Trial, _: Reason) -> None:
     trial.campaign.quantity = trial.campaign.budget = None
 
 
+def _open_always(trial: Trial, _: Reason) -> None:
+    _change_validity(trial, weekly=(), irregular=())
+
+
+def _wait_no_more(trial: Trial, _: Reason) -> None:
+    _change_validity(trial, waiting_days=0, days_after_issue=None)  # its own end lies beyond the waiting anyway
+
+
+def _change_validity(trial: Trial, **changes: Any) -> None:
+    terms = trial.campaign.terms
+    validity = terms.validity.model_copy(update=changes)
+    trial.campaign.terms = terms.model_copy(update={"validity": validity})
+    trial.campaign.look_up_terms()
+
+
 TAKE_AWAY: dict[str, Callable[[Trial, Reason], None]] = {
     "coupon_already_redeemed": _make_usable,
     "coupon_reserved": _make_usable,
@@ -166,6 +182,10 @@ TAKE_AWAY: dict[str, Callable[[Trial, Reason], None]] = {
     "coupon_expired": _make_unexpired,
     "campaign_not_active": _activate,
     "campaign_not_started": _start,
+    "coupon_not_yet_usable": _wait_no_more,
+    "coupon_not_received": _wait_no_more,
+    "outside_hours": _open_always,
+    "no_hours_left": _open_always,
     "merchant_not_active": _activate_merchant,
     "not_this_users_coupon": _name_no_user,
     "minimum_spend_not_met": _spend_enough,

@@ -73,7 +73,9 @@ SELECT c.id, NULL::int, 'state of coupon ' || k.number, '1 to 6', k.state::text
 FROM coupon k JOIN campaign c ON c.number = k.campaign
 WHERE ($1::bigint[] IS NULL OR k.campaign = ANY($1)) AND k.state NOT BETWEEN 1 AND 6
 """
-RESERVATION = """
+LASTING = "(c.terms::jsonb #>> '{validity,days_after_issue}') IS NOT NULL"
+"""Whether the campaign's coupons have a time of their own each."""
+RESERVATION = f"""
 SELECT c.id, NULL::int, 'reservation of coupon ' || k.number,
     CASE WHEN k.state = 2 THEN 'an order and an end' ELSE 'none' END,
     CASE WHEN k.reserved_order IS NULL THEN 'no order' ELSE 'an order' END || ', '
@@ -81,7 +83,35 @@ SELECT c.id, NULL::int, 'reservation of coupon ' || k.number,
 FROM coupon k JOIN campaign c ON c.number = k.campaign
 WHERE ($1::bigint[] IS NULL OR k.campaign = ANY($1))
     AND CASE WHEN k.state = 2 THEN k.reserved_order IS NULL OR k.due_at IS NULL
-        ELSE k.reserved_order IS NOT NULL OR k.due_at IS NOT NULL END
+        ELSE k.reserved_order IS NOT NULL OR k.due_at IS NOT NULL AND NOT (k.state = 1 AND {LASTING}) END
+"""
+COUPON_DUE = """
+SELECT c.id, NULL::int, 'when something is next due', 'at the latest ' || k.due_at, coalesce(c.next_due::text, 'never')
+FROM campaign c CROSS JOIN LATERAL (
+    SELECT due_at FROM coupon WHERE campaign = c.number AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
+) k
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1))
+    AND c.state IN ('active', 'paused', 'exhausted') AND (c.next_due IS NULL OR c.next_due > k.due_at)
+"""
+# Codes redeemed by bearers are no issue of that day. Which ones those are is known of generated codes alone.
+PERIODS = """
+WITH limited AS MATERIALIZED (
+    SELECT campaign, period, array_agg(begins ORDER BY begins) AS begins, array_agg(ends ORDER BY begins) AS ends
+    FROM period_count WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign, period
+), counted AS (
+    SELECT l.campaign, l.period, l.begins[place] AS begins, count(*) AS coupons
+    FROM limited l JOIN coupon k ON k.campaign = l.campaign
+    CROSS JOIN LATERAL (SELECT width_bucket(k.issued_at, l.begins) AS place) bucket
+    WHERE place > 0 AND k.issued_at < l.ends[place] AND NOT EXISTS (
+        SELECT FROM exported_range e WHERE e.campaign = k.campaign AND k.number BETWEEN e.first AND e.last)
+    GROUP BY 1, 2, 3
+)
+SELECT c.id, NULL::int, 'issued in the ' || p.period || ' from ' || p.first, coalesce(k.coupons, 0)::text,
+    p.issued::text
+FROM period_count p JOIN campaign c ON c.number = p.campaign
+LEFT JOIN counted k ON k.campaign = p.campaign AND k.period = p.period AND k.begins = p.begins
+WHERE ($1::bigint[] IS NULL OR p.campaign = ANY($1))
+    AND CASE c.supply WHEN 'uploaded' THEN p.issued > coalesce(k.coupons, 0) ELSE p.issued <> coalesce(k.coupons, 0) END
 """
 NUMBERS = """
 WITH counted AS (
@@ -236,7 +266,7 @@ WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND j.partition <> c.partitio
 
 OF_CAMPAIGNS = (
     LEDGER, SUM, QUANTITY, STATE_UNKNOWN, RESERVATION, NUMBERS, STORED_CODE, EXPORTED, RANGES, AVAILABLE, TAKEN,
-    REDEMPTIONS, REDEMPTION_COMMAND, BLOCKS, BLOCK_LANE, DUE, EVENTS, EVENT_LANE,
+    REDEMPTIONS, REDEMPTION_COMMAND, BLOCKS, BLOCK_LANE, DUE, COUPON_DUE, PERIODS, EVENTS, EVENT_LANE,
 )  # fmt: skip
 """Each looks its campaigns up by an index."""
 
