@@ -69,7 +69,8 @@ class TestPeriods:
     )
     def test_never_one_more_in_a_period_and_again_in_the_next(self, limit: str, again: str) -> None:
         lane = MemoryLane()
-        campaign = limited(lane, **{limit: 3})
+        limits: dict[str, Any] = {limit: 3}
+        campaign = limited(lane, **limits)
         assert give(lane, campaign, *"abcd") == ["issued"] * 3 + ["period_limit_reached"]
         reply = lane.send(ClaimCoupon(user="e"), campaign=campaign)
         assert reply.refusal is not None

@@ -169,7 +169,7 @@ def _load_range(work: Work, entry: Entry) -> None:
     waiting = [(time, one.number, one) for one, time in times.items() if time is not None]
     due = sorted(each for each in waiting if each[0] <= now)
     later = min((time for time, _, _ in waiting if time > now), default=None)
-    work.reservations = {}
+    work.next_due = {}
     if not due:
         work.due = DueRange([], more=False, next_due=later)
         return
@@ -181,7 +181,7 @@ def _load_range(work: Work, entry: Entry) -> None:
         coupons = [c for at, _, c in held if at <= now]
         still = [at for at, _, _ in held[min(len(coupons), SLICE) :]]
         if still:
-            work.reservations[campaign.number] = min(still)
+            work.next_due[campaign.number] = min(still)
     more = len(due) > 1 or len(coupons) > SLICE
     work.due = DueRange([(campaign, coupons[:SLICE])], more, None if more else later)
 
