@@ -177,6 +177,30 @@ class TestComplaints:
         refusals = (await gateway.done("GET", "/coupons", params={"order": f"order {campaign}"}))["refusals"]
         assert [refusal["code"] for refusal in refusals] == ["coupon_already_redeemed"]
 
+    async def test_a_coupon_and_its_campaign_are_shown_as_they_were(
+        self, gateway: GatewayPlatform, campaign: str
+    ) -> None:
+        claimed = await gateway.done("POST", f"/campaigns/{campaign}/claim", {"user": "w"})
+        coupon = claimed["coupon"]
+        before = await gateway.done("GET", f"/campaigns/{campaign}")
+        await gateway.done(
+            "POST", f"/campaigns/{campaign}/redeem", {"coupon": {"code": claimed["code"]}, "amount": 900}
+        )
+        assert (await gateway.done("GET", f"/coupons/{coupon}"))["state"] == "redeemed"
+        was = await gateway.done("GET", f"/coupons/{coupon}", params={"seq": before["seq"]})
+        assert (was["state"], was["caused_by"]["command"]) == ("held", claimed["command"])
+        earlier = await gateway.done("GET", f"/campaigns/{campaign}", params={"seq": before["seq"]})
+        assert {name: earlier[name] for name in before if name != "as_of"} == {
+            name: value for name, value in before.items() if name != "as_of"
+        }
+        now = await gateway.done("GET", f"/campaigns/{campaign}")
+        at = await gateway.done("GET", f"/campaigns/{campaign}", params={"at": now["as_of"]})
+        assert at["chain"] == now["chain"] != before["chain"]
+        for query, named in (("seq=99999", "`seq` lies ahead"), ("seq=0", "seq"), ("at=2026-03-10", "at")):
+            wrong = await gateway.staff("GET", f"/campaigns/{campaign}?{query}")
+            assert wrong.status_code in (400, 422), wrong.text
+            assert named in wrong.text
+
     async def test_validate_says_why_not(self, gateway: GatewayPlatform, campaign: str) -> None:
         code = (await gateway.done("POST", f"/campaigns/{campaign}/claim", {"user": "v"}))["code"]
         good = await gateway.done("POST", "/coupons/validate", {"code": code, "campaign": campaign, "amount": 2000})

@@ -36,6 +36,10 @@ class CoreClient:
         """A campaign with its counters."""
         return await self.service.get(f"/campaigns/{campaign}", party=party)
 
+    async def campaign_as_of(self, campaign: UUID, **moment: str | int | None) -> Item | None:
+        """A campaign as it was; `at` (RFC 3339) or `seq`, one of them. None: it was not there yet."""
+        return await self.service.get(f"/campaigns/{campaign}/as-of", **moment)
+
     async def campaigns(self, party: str | None, **filters: str | int | None) -> Item:
         """`{"campaigns", "next"}`; filters `origin`, `state`, `after`, `limit`."""
         return await self.service.get("/campaigns", party=party, **filters) or {"campaigns": [], "next": None}
@@ -59,6 +63,10 @@ class CoreClient:
     async def coupon(self, coupon: str, party: str | None, *, codes: bool = False) -> Item | None:
         """A coupon with its redemptions."""
         return await self.service.get(f"/coupons/{coupon}", party=party, codes=1 if codes else None)
+
+    async def coupon_as_of(self, coupon: str, **moment: str | int | None) -> Item | None:
+        """A coupon as it was; `at` (RFC 3339) or `seq`, one of them. None: nobody held it yet."""
+        return await self.service.get(f"/coupons/{coupon}/as-of", **moment)
 
     async def coupon_history(self, coupon: str, party: str | None) -> Item | None:
         """`{"events"}` of a coupon in order."""

@@ -67,6 +67,7 @@ def campaign_item(campaign: Campaign, as_of: datetime | None) -> dict[str, Any]:
         "created_at": instant(campaign.created_at),
         "version": campaign.seq,
         "seq": campaign.seq,
+        "chain": campaign.chain.hex(),
         "as_of": instant_or_none(as_of),
     }
 

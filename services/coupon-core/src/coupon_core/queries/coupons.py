@@ -15,7 +15,7 @@ from starlette.requests import Request
 from contracts.campaigns import CouponState, GiftCard
 from contracts.identifiers import split_coupon_id
 from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, last_four, normalise, version_of
-from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign
+from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.recording import instant
 from coupon_core.model.worth import capacity, in_parts
 from coupon_core.queries.asking import (
@@ -240,20 +240,32 @@ async def _whole(
     items = []
     for (campaign, coupon), code in zip(pairs, codes, strict=True):
         key = (coupon.campaign, coupon.number)
-        owns = party is None or party == campaign.owner
-        item = coupon_item(campaign, coupon, code, with_code=with_codes)
-        item["campaign"] = campaign.text
-        item["redemptions"] = [
-            _redemption_item(redemption) for redemption in redemptions.get(key, []) if owns or redemption.party == party
-        ]
-        held = reserved.get(key)
-        if held is not None and owns:
-            item["reserved_by"] = held.reserved_order
-            item["reserved_until"] = instant_or_none(held.due_at)
-            if held.reserved_units is not None and isinstance(campaign.terms.discount, GiftCard):
-                item["reserved_amount"] = held.reserved_units
-        items.append(item)
+        rows, held = redemptions.get(key, []), reserved.get(key)
+        items.append(whole_item(campaign, coupon, code, rows, held, party=party, with_code=with_codes))
     return items
+
+
+def whole_item(
+    campaign: Campaign,
+    coupon: CouponView,
+    code: str | None,
+    redemptions: Sequence[Redemption],
+    reserved: Coupon | None,
+    *,
+    party: str | None,
+    with_code: bool,
+) -> dict[str, Any]:
+    """A coupon with its redemptions, as this party may see it. `reserved`: the coupon itself while it is."""
+    owns = party is None or party == campaign.owner
+    item = coupon_item(campaign, coupon, code, with_code=with_code)
+    item["campaign"] = campaign.text
+    item["redemptions"] = [_redemption_item(row) for row in redemptions if owns or row.party == party]
+    if reserved is not None and owns:
+        item["reserved_by"] = reserved.reserved_order
+        item["reserved_until"] = instant_or_none(reserved.due_at)
+        if reserved.reserved_units is not None and isinstance(campaign.terms.discount, GiftCard):
+            item["reserved_amount"] = reserved.reserved_units
+    return item
 
 
 def _redemption_item(redemption: Redemption) -> dict[str, Any]:

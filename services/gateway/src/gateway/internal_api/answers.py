@@ -64,8 +64,18 @@ class ResultPage(Answer):
     next: int | None
 
 
+class CausedBy(Answer):
+    """The event that made something what it was at a moment, and the command and actor behind it."""
+
+    seq: int
+    event: str
+    command: UUID
+    actor: str
+    at: datetime
+
+
 class CampaignView(Answer):
-    """A campaign with its exact counters."""
+    """A campaign with its exact counters. `chain`: of its events up to `seq`; `caused_by`: only as of a moment."""
 
     id: UUID
     owner: str
@@ -83,7 +93,9 @@ class CampaignView(Answer):
     expired: int
     exported: int
     seq: int
+    chain: str
     as_of: datetime
+    caused_by: CausedBy | None = None
 
 
 class CampaignPage(Answer):
@@ -94,11 +106,12 @@ class CampaignPage(Answer):
 
 
 class CouponView(Answer):
-    """A coupon."""
+    """A coupon. `caused_by`: only as of a moment."""
 
     id: str
     state: str
     user: str | None = None
+    caused_by: CausedBy | None = None
 
 
 class CouponPage(Answer):

@@ -45,6 +45,7 @@ from gateway.internal_api.answers import (
 )
 from gateway.internal_api.bulk_answers import answer_bulk
 from gateway.internal_api.commands import carry_out, send
+from gateway.internal_api.moments import Moment
 from gateway.openapi import described
 from gateway.parts import parts_of
 from gateway.requests import read_body, request_number, room_for, seconds_to_wait, told_moment
@@ -117,11 +118,18 @@ async def campaigns(request: Request, filters: Annotated[CampaignFilters, Query(
     return JSONResponse(found)
 
 
-@router.get("/{campaign}", summary="A campaign with its exact counters", **described(answers={200: CampaignView}))
-async def campaign_view(request: Request, campaign: UUID) -> Response:
+@router.get(
+    "/{campaign}",
+    summary="A campaign with its exact counters, now or as it was",
+    **described(answers={200: CampaignView}),
+)
+async def campaign_view(request: Request, campaign: UUID, moment: Annotated[Moment, Query()]) -> Response:
     parts = parts_of(request)
     await parts.staff_door.demand(request, "viewer")
-    found = await parts.core.campaign(campaign, None)
+    if moment.given:
+        found = await parts.core.campaign_as_of(campaign, **moment.query())
+    else:
+        found = await parts.core.campaign(campaign, None)
     if found is None:
         raise not_found("campaign")
     return JSONResponse(found)

@@ -15,6 +15,7 @@ from dialects.protocol import FieldProblem, invalid
 from gateway.answering import not_found
 from gateway.guarding import GuardedRoute
 from gateway.internal_api.answers import CouponFind, CouponView, EventList, ValidateAnswer
+from gateway.internal_api.moments import Moment
 from gateway.openapi import described
 from gateway.parts import parts_of
 from gateway.requests import read_document
@@ -68,11 +69,18 @@ async def validate(request: Request) -> Response:
     return JSONResponse(await parts.core.validate(question))
 
 
-@router.get("/{coupon}", summary="A coupon with its redemptions", **described(answers={200: CouponView}))
-async def coupon_view(request: Request, coupon: str) -> Response:
+@router.get(
+    "/{coupon}",
+    summary="A coupon with its redemptions, now or as it was",
+    **described(answers={200: CouponView}),
+)
+async def coupon_view(request: Request, coupon: str, moment: Annotated[Moment, Query()]) -> Response:
     parts = parts_of(request)
     await parts.staff_door.demand(request, "viewer")
-    found = await parts.core.coupon(checked(coupon), None)
+    if moment.given:
+        found = await parts.core.coupon_as_of(checked(coupon), **moment.query())
+    else:
+        found = await parts.core.coupon(checked(coupon), None)
     if found is None:
         raise not_found("coupon")
     return JSONResponse(found)
