@@ -222,12 +222,15 @@ class Folding:
         if found is None:
             self._appear(number, issued=issued)
             found = self.coupons[number] = Coupon(self.number, number, told.data["user"], HELD, 0, told.at)
+            found.due_at = self._at_work().own_end(found)
         return found
 
     def _move(self, coupon: Coupon, state: int) -> None:
-        self._at_work().move(coupon, state)
+        campaign = self._at_work()
+        campaign.move(coupon, state)
         if state != RESERVED:
-            coupon.reserved_order = coupon.due_at = coupon.reserved_units = None
+            coupon.reserved_order = coupon.reserved_units = None
+            coupon.due_at = campaign.own_end(coupon) if state == HELD else None
 
     def issue(self, told: Told) -> None:
         self._coupon(told, issued=True)
@@ -309,6 +312,8 @@ FOLD: dict[type[Fact], Fold] = {
     events.CampaignResumed: lambda folding, told: folding.set_state(told.data["state"]),
     events.CampaignExhausted: _state("exhausted"),
     events.CampaignReplenished: _state("active"),
+    events.CampaignLimitReached: lambda folding, told: None,
+    events.CampaignPoolLow: lambda folding, told: None,
     events.CampaignQuantityChanged: Folding.change_quantity,
     events.CampaignStopped: _state("stopped"),
     events.CampaignEnded: _state("ended"),
