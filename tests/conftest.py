@@ -14,6 +14,17 @@ def pytest_report_header() -> str:
     return f"scrip test backend: {chosen_kind()}"
 
 
+SHARED_BY_FOLDER = ("gateway", "journeys")
+"""Folders whose tests share one platform."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a platform stays in one of the processes that run tests; otherwise a file is the unit."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARED_BY_FOLDER else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def backend() -> Iterator[Servers]:
     """PostgreSQL and Kafka for the whole run: `.admin_url`, `.bootstrap`."""

@@ -25,6 +25,7 @@ from tests.support.databases import Databases
 from tests.support.servers import Servers
 
 OWNER, REDEEMER, STRANGER = (str(uuid4()) for _ in range(3))
+NOTHING = UUID("6f0f6d5e-52a0-4c0e-9a38-3d0f8b1c2e47")
 SHARED = {"kind": "shared", "code": "SPRING-5"}
 
 
@@ -90,18 +91,18 @@ class TestWhoMayAsk:
         ("path", "code"),
         [
             ("/campaigns/nonsense", "campaign_not_found"),
-            (f"/campaigns/{uuid4()}", "campaign_not_found"),
-            (f"/campaigns/{uuid4()}/coupons", "campaign_not_found"),
-            (f"/campaigns/{uuid4()}/codes", "campaign_not_found"),
-            (f"/campaigns/{uuid4()}/events", "campaign_not_found"),
+            (f"/campaigns/{NOTHING}", "campaign_not_found"),
+            (f"/campaigns/{NOTHING}/coupons", "campaign_not_found"),
+            (f"/campaigns/{NOTHING}/codes", "campaign_not_found"),
+            (f"/campaigns/{NOTHING}/events", "campaign_not_found"),
             ("/coupons/nonsense", "coupon_not_found"),
-            (f"/coupons/{uuid4()}.1", "coupon_not_found"),
-            (f"/coupons/{uuid4()}.999999999999/history", "coupon_not_found"),
-            (f"/commands/{uuid4()}", "command_not_found"),
+            (f"/coupons/{NOTHING}.1", "coupon_not_found"),
+            (f"/coupons/{NOTHING}.999999999999/history", "coupon_not_found"),
+            (f"/commands/{NOTHING}", "command_not_found"),
             ("/commands/nonsense", "command_not_found"),
             ("/dead-letters/coupon.commands-0-99", "dead_letter_not_found"),
             ("/dead-letters/coupon.commands-99999999999-99", "dead_letter_not_found"),
-            (f"/audit?campaign={uuid4()}", "campaign_not_found"),
+            (f"/audit?campaign={NOTHING}", "campaign_not_found"),
         ],
     )
     async def test_what_is_not_there_is_a_named_problem(self, core: CorePlatform, path: str, code: str) -> None:
