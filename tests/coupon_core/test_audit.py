@@ -31,6 +31,7 @@ from tests.support.databases import Databases
 from tests.support.servers import Servers
 
 OWNER = str(uuid4())
+GIFT_CARD = {"kind": "gift_card", "balance": 5_000}
 
 
 @dataclass
@@ -70,6 +71,19 @@ async def everything_once(core: CorePlatform) -> dict[str, UUID]:
         "given": await published(core, "audit given", {"kind": "given"}, party=OWNER),
         "uploaded": await published(core, "audit uploaded", {"kind": "uploaded"}, party=OWNER, quantity=10),
     }
+    # A gift card's parts, several uses with a budget that is spent, freed, reserved, exported and given back.
+    made["cards"] = await generated(core, "audit cards", 10, discount=GIFT_CARD, validity=until("2026-06-30"))
+    made["uses"] = await generated(core, "audit uses", 10, uses=3, budget=15_000, validity=until("2026-06-30"))
+    for name in ("cards", "uses"):
+        await issue(core, made[name], ["a", "b", "c", "d"])
+        for number in (1, 1, 2):
+            await redeem(core, f"{made[name]}.{number}", order="parts")
+        part = ReturnCoupon(coupon=CouponReference(number=1), redemption=1, reason="x")
+        await core.done(part.model_copy(update={"amount": 700 if name == "cards" else None}), campaign=made[name])
+        hold = ReserveCoupon(coupon=CouponReference(number=3), order="hold", seconds=86_400)
+        await core.done(hold.model_copy(update={"amount": 900 if name == "cards" else None}), campaign=made[name])
+        await core.done(VoidCoupons(coupons=(CouponReference(number=2),), reason="x"), campaign=made[name])
+        await core.done(ExportCodes(count=2), campaign=made[name])
     for name in ("generated", "ended", "stopped"):
         campaign = made[name]
         await issue(core, campaign, [f"u{number}" for number in range(20)])
@@ -146,7 +160,7 @@ CORRUPTIONS: list[tuple[str, str, str]] = [
     ("generated", "UPDATE coupon SET due_at = NULL WHERE campaign = $1 AND number = 9", "reservation of coupon 9"),
     ("generated", "UPDATE coupon SET state = 9 WHERE campaign = $1 AND number = 6", "state of coupon 6"),
     ("generated", "UPDATE code_block SET idx = 1 WHERE campaign = $1", "blocks of codes"),
-    ("generated", "UPDATE code_block SET block = block + 1 WHERE campaign = $1", "lane of block"),
+    ("generated", "UPDATE code_block SET block = block + 1001 WHERE campaign = $1", "lane of block"),
     ("generated", "UPDATE campaign SET next_due = NULL WHERE number = $1", "when something is next due"),
     ("lasting", "UPDATE campaign SET next_due = ends WHERE number = $1", "when something is next due"),
     ("generated", "UPDATE coupon SET due_at = issued_at WHERE campaign = $1 AND number = 6", "reservation of coupon 6"),
@@ -180,6 +194,25 @@ CORRUPTIONS: list[tuple[str, str, str]] = [
         "WHERE number = $1 GROUP BY id)",
         "sequence numbers of events",
     ),
+    ("cards", "UPDATE coupon SET spent = spent - 1 WHERE campaign = $1 AND number = 1", "units spent of coupon 1"),
+    ("cards", "UPDATE coupon SET spent = 5000 WHERE campaign = $1 AND number = 1", "units left of coupon 1"),
+    ("cards", "UPDATE coupon SET reserved_units = 5001 WHERE campaign = $1 AND number = 3", "units held of coupon 3"),
+    ("uses", "UPDATE coupon SET reserved_units = 1 WHERE campaign = $1 AND number = 4", "units held of coupon 4"),
+    ("uses", "UPDATE coupon SET spent = NULL WHERE campaign = $1 AND number = 1", "units spent of coupon 1"),
+    (
+        "cards",
+        "UPDATE redemption SET returned = discount + 1 WHERE campaign = $1 AND coupon = 1 AND number = 1",
+        "returned of redemption 1 of coupon 1",
+    ),
+    (
+        "cards",
+        "UPDATE redemption SET returned_at = now() WHERE campaign = $1 AND coupon = 1 AND number = 1",
+        "returned of redemption 1 of coupon 1",
+    ),
+    ("cards", "DELETE FROM redemption WHERE campaign = $1 AND coupon = 1 AND number = 2", "units spent of coupon 1"),
+    ("uses", "UPDATE campaign SET budget_reserved = budget_reserved - 1 WHERE number = $1", "budget reserved"),
+    ("uses", "UPDATE campaign SET budget_spent = budget_spent + 1 WHERE number = $1", "budget spent"),
+    ("uses", "UPDATE campaign SET budget = 1 WHERE number = $1", "budget reserved and spent within it"),
     (
         "generated",
         "DELETE FROM refusal WHERE campaign = (SELECT id FROM campaign WHERE number = $1)",
@@ -213,7 +246,7 @@ CORRUPTIONS += [
     ("generated", f"UPDATE journal SET chain = NULL WHERE {LAST_EVENTS}", "chain of events"),
     ("generated", "UPDATE campaign SET chain = sha256(chain) WHERE number = $1", "chain of the campaign"),
 ]
-CHECKS = "campaign_ledger", "campaign_counters", "campaign_quantity"
+CHECKS = "campaign_ledger", "campaign_counters", "campaign_quantity", "campaign_budget"
 
 
 async def audited(core: CorePlatform, statement: str, *arguments: object) -> list[dict[str, Any]]:
@@ -254,9 +287,9 @@ async def test_what_the_lanes_wrote_adds_up(ledger: Ledger) -> None:
         report = answer.json()
         assert report["differences"] == []
         checked = report["checked"]
-        assert checked["campaigns"] == 7
+        assert checked["campaigns"] == 9
         assert checked["lanes"] == 8
-        assert checked["coupons"] == 3 * 21 + 3 + 2 + 2 + 9
+        assert checked["coupons"] == 3 * 21 + 3 + 2 + 2 + 9 + 2 * 4
         assert checked["events"] == sum(
             [(await ledger.core.read(f"/campaigns/{campaign}"))["seq"] for campaign in ledger.campaigns.values()]
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from coupon_core.storage import Connection
+from coupon_core.storage.auditing_worth import OF_WORTH
 
 STATEMENT_SECONDS = 900
 MOST_DIFFERENCES = 1_000
@@ -197,7 +198,8 @@ LEFT JOIN campaign c ON c.number = coalesce(k.campaign, r.campaign)
 CROSS JOIN LATERAL (VALUES
     ('redemptions of coupon ', coalesce(k.redemptions, 0)::bigint, coalesce(r.rows, 0)),
     ('latest redemption of coupon ', coalesce(k.redemptions, 0)::bigint, coalesce(r.greatest, 0)::bigint),
-    ('redemptions not returned of coupon ', CASE WHEN k.state = 3 THEN 1 ELSE 0 END, coalesce(r.standing, 0))
+    ('redemptions not returned of coupon ', CASE WHEN k.spent IS NOT NULL THEN coalesce(r.standing, 0)
+        WHEN k.state = 3 THEN 1 ELSE 0 END, coalesce(r.standing, 0))
 ) AS each(what, expected, found)
 WHERE each.expected <> each.found
 """
@@ -266,7 +268,7 @@ WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND j.partition <> c.partitio
 
 OF_CAMPAIGNS = (
     LEDGER, SUM, QUANTITY, STATE_UNKNOWN, RESERVATION, NUMBERS, STORED_CODE, EXPORTED, RANGES, AVAILABLE, TAKEN,
-    REDEMPTIONS, REDEMPTION_COMMAND, BLOCKS, BLOCK_LANE, DUE, COUPON_DUE, PERIODS, EVENTS, EVENT_LANE,
+    REDEMPTIONS, REDEMPTION_COMMAND, BLOCKS, BLOCK_LANE, DUE, COUPON_DUE, PERIODS, EVENTS, EVENT_LANE, *OF_WORTH,
 )  # fmt: skip
 """Each looks its campaigns up by an index."""
 
