@@ -249,8 +249,9 @@ class TestBalances:
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("redeem"), st.integers(0, 3_000), st.none() | st.integers(0, 3_000)),
-        st.tuples(st.just("return"), st.none() | st.integers(1, 6), st.none() | st.integers(1, 3_000)),
+        st.tuples(st.just("redeem"), st.sampled_from([0, 700, 1_000, 3_000]), st.none() | st.integers(0, 3_000)),
+        st.tuples(st.just("return"), st.none() | st.integers(1, 4), st.none() | st.sampled_from([1, 900, 3_000])),
+        st.tuples(st.just("return"), st.none(), st.just(900)),
         st.tuples(st.just("reserve"), st.sampled_from("AB"), st.none() | st.integers(1, 6_000)),
         st.tuples(st.just("redeem for"), st.sampled_from("AB"), st.integers(0, 3_000)),
         st.tuples(st.just("release"), st.sampled_from("AB"), st.none()),

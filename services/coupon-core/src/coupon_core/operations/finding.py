@@ -11,6 +11,7 @@ from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import EXPIRED, HELD, REDEEMED, RESERVED, Campaign, Coupon
 from coupon_core.model.recording import Cause, instant
 from coupon_core.model.refused import Refused
+from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.serials import number_of_code
 from coupon_core.work import Call, UploadedCode, Work
 
@@ -94,6 +95,8 @@ def settle(call: Call, campaign: Campaign, coupon: Coupon) -> None:
     end = campaign.own_end(coupon) or campaign.ends
     if call.now >= end:
         expire(call.work, call.cause, campaign, coupon, instant(end))
+        if campaign.budget is not None and call.now < campaign.ends:
+            note_exhausted(call, campaign)  # what it had reserved is free
     elif coupon.state == RESERVED and coupon.due_at is not None and call.now >= coupon.due_at:
         release(call.work, call.cause, campaign, coupon, "timed_out")
 
