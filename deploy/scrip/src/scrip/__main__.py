@@ -12,6 +12,7 @@ import typer
 from scrip import platform_commands, staff_commands
 from scrip.checkout import checkout
 from scrip.errors import PlatformError
+from scrip.prove import command as prove_command
 
 app = typer.Typer(
     name="scrip",
@@ -27,6 +28,7 @@ app.command()(platform_commands.down)
 app.command()(platform_commands.status)
 app.command()(platform_commands.logs)
 staff_commands.add_to(app)
+app.command()(prove_command.prove)
 
 
 @app.callback(invoke_without_command=True)
