@@ -277,6 +277,38 @@ def no_hours_left(lane: MemoryLane) -> str:
     return lane.refused(redeem(), campaign=held(lane, validity=validity))
 
 
+RULE = {"expression": "age >= 18 && tier.startsWith('g')", "attributes": {"age": "int", "tier": "string"}}
+
+
+def claim(attributes: dict[str, Any] | None, **more: Any) -> ClaimCoupon:
+    return ClaimCoupon(user="u", attributes=attributes, **more)
+
+
+def eligibility_invalid(lane: MemoryLane) -> str:
+    return lane.refused(generate(eligibility={"expression": '1 + "a" == 2'}), campaign=SOME)
+
+
+def not_eligible(lane: MemoryLane) -> str:
+    return lane.refused(claim({"age": 17, "tier": "gold"}), campaign=lane.generate(eligibility=RULE))
+
+
+def eligibility_failed(lane: MemoryLane) -> str:
+    rule = {"expression": "100 / age > 3", "attributes": {"age": "int"}}
+    return lane.refused(claim({"age": 0}), campaign=lane.generate(eligibility=rule))
+
+
+def attribute_missing(lane: MemoryLane) -> str:
+    return lane.refused(claim({"age": 20}), campaign=lane.generate(eligibility=RULE))
+
+
+def attribute_mismatch(lane: MemoryLane) -> str:
+    return lane.refused(claim({"age": "20", "tier": "gold"}), campaign=lane.generate(eligibility=RULE))
+
+
+def attribute_not_expected(lane: MemoryLane) -> str:
+    return lane.refused(claim({"age": 20}), campaign=lane.generate())
+
+
 def coupon_voided(lane: MemoryLane) -> str:
     campaign = held(lane)
     lane.done(VoidCoupons(coupons=(by_number(),), reason="r"), campaign=campaign)
@@ -379,7 +411,8 @@ WAYS: dict[str, Callable[[MemoryLane], str]] = {
         *(price_not_paid, end_before_start, quantity_required, quantity_below_issued),
         *(currency_unknown, building_rule_forbids, merchant_not_active, not_allowed, idempotency_conflict),
         *(user_day_limit_reached, period_limit_reached, issue_too_late, codes_need_receiver, coupon_not_yet_usable),
-        *(coupon_not_received, outside_hours, no_hours_left, never_usable),
+        *(coupon_not_received, outside_hours, no_hours_left, never_usable, eligibility_invalid, not_eligible),
+        *(eligibility_failed, attribute_missing, attribute_mismatch, attribute_not_expected),
         *(clock_is_recorded, clock_not_set, clock_moves_forward),
     )
 } | {"campaign_not_found": lambda lane: lane.refused(redeem(), campaign=SOME)}

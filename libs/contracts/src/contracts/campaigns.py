@@ -157,6 +157,27 @@ Supply = Annotated[GeneratedSupply | SharedSupply | UploadedSupply | GivenSupply
 ReturnPolicy = Literal["usable_again", "usable_if_not_expired", "burned"]
 
 
+AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")]
+AttributeType = Literal["string", "int", "double", "bool", "strings"]
+"""`strings` is a list of texts."""
+
+
+class Eligibility(Contract):
+    """Who may have a coupon, or use one: a CEL expression (cel.dev) that says true or false.
+
+    It may name the attributes it declares, `user` (the user's id), and at redemption `amount` (of the order, in minor
+    units) and `items` (a list of the names of the order's items).
+    """
+
+    expression: Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    attributes: Annotated[dict[AttributeName, AttributeType], Field(max_length=20)] = Field(default_factory=dict)
+    """Attributes of the user that the expression names, and their types. Only these travel in a command."""
+    applies_at: Literal["issue", "redeem", "both"] = "issue"
+    """`issue` is claim, too."""
+    users_of: Party | None = None
+    """The merchant of whose users, as they were fetched from it, the attributes are; None: the campaign's owner."""
+
+
 class Terms(Contract):
     """What a campaign promises and to whom. Amounts in minor units of `currency`."""
 
@@ -178,6 +199,7 @@ class Terms(Contract):
     per_week_limit: Count | None = None
     """The same from Monday to Sunday."""
     per_month_limit: Count | None = None
+    eligibility: Eligibility | None = None
     low_pool_at: Count | None = None
     """When no more than so many coupons (or uploaded codes) are left, `campaign.pool_low` tells it."""
     price: Minor = 0

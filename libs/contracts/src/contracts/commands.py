@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, TypeAdapter, create_model
 
-from contracts.campaigns import GeneratedSupply, GivenSupply, SharedSupply, Supply, Terms, UploadedSupply
+from contracts.campaigns import AttributeName, GeneratedSupply, GivenSupply, SharedSupply, Supply, Terms, UploadedSupply
 from contracts.fields import (
     CodeText,
     Contract,
@@ -85,11 +85,26 @@ class ExportCodes(Contract):
     count: Annotated[int, Field(ge=1, le=2_000, strict=True)]
 
 
+AttributeText = Annotated[str, StringConstraints(max_length=200, strict=True)]
+AttributeValue = (
+    Annotated[bool, Field(strict=True)]
+    | Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
+    | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    | AttributeText
+    | Annotated[tuple[AttributeText, ...], Field(max_length=100)]
+)
+Attributes = Annotated[dict[AttributeName, AttributeValue], Field(max_length=20)]
+"""Attributes of a user, as its merchant keeps them: those alone that the campaign's rule names.
+
+They are no part of what makes a command the same one: sent again with other values it gets the first answer."""
+
+
 class IssueRow(Contract):
     """One coupon for one user; `code` only for campaigns whose merchant names it (`given`)."""
 
     user: UserId
     code: CodeText | None = None
+    attributes: Attributes | None = None
 
 
 class IssueCoupons(Contract):
@@ -105,6 +120,7 @@ class ClaimCoupon(Contract):
     code: CodeText | None = None
     order: OrderId | None = None
     paid: Minor | None = None
+    attributes: Attributes | None = None
 
 
 class CouponReference(Contract):
@@ -154,7 +170,8 @@ class RedeemCoupon(Contract):
     """`merchant_decided`: what is taken off, required. Gift cards: how much of the balance to use; None: as much as
     the order comes to and the balance holds. Other kinds compute it: send none."""
     items: Annotated[tuple[OrderItem, ...], Field(max_length=100)] = ()
-    """The order's lines, as far as the discount asks for them (`free_item`)."""
+    """The order's lines, as far as the discount (`free_item`) or the campaign's rule asks for them."""
+    attributes: Attributes | None = None
 
 
 class ReturnCoupon(Contract):

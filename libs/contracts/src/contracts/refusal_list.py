@@ -27,7 +27,13 @@ marked *may be missing* is left out where it is not known.
 | code | sentence | facts |
 |---|---|---|
 """
-WORDS: dict[Any, str] = {str: "text", int: "whole number", datetime: "instant"}
+WORDS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    datetime: "instant",
+    list[str]: "texts",
+    dict[str, Any]: "values by name",
+}
 
 
 def document() -> str:
@@ -42,7 +48,7 @@ def _row(refusal: type[Refusal]) -> str:
 
 
 def _fact(name: str, annotation: Any) -> str:
-    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
+    kinds = [annotation] if annotation in WORDS else [kind for kind in get_args(annotation) if kind is not NoneType]
     missing = ", may be missing" if NoneType in get_args(annotation) else ""
     return f"`{name}`: {' or '.join(WORDS[kind] for kind in kinds)}{missing}"
 

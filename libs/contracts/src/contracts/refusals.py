@@ -277,6 +277,45 @@ class CouponBurned(Refusal):
     coupon: str
 
 
+class NotEligible(Refusal):
+    code = "not_eligible"
+    message = "The campaign's rule does not allow it: {expression}"
+    expression: str
+    values: dict[str, Any]
+    """What the rule looked at."""
+
+
+class EligibilityFailed(Refusal):
+    code = "eligibility_failed"
+    message = "The campaign's rule cannot be told for these values: {expression}"
+    expression: str
+    values: dict[str, Any]
+
+
+class AttributeMissing(Refusal):
+    code = "attribute_missing"
+    message = "The campaign's rule asks for the attribute {attribute} of the user, which is not known."
+    attribute: str
+    missing: list[str]
+    """All that are missing."""
+    user: str | None = None
+    users_of: str | None = None
+
+
+class AttributeMismatch(Refusal):
+    code = "attribute_mismatch"
+    message = "The campaign's rule takes the attribute {attribute} as {expected}; it is {found}."
+    attribute: str
+    expected: str
+    found: str
+
+
+class AttributeNotExpected(Refusal):
+    code = "attribute_not_expected"
+    message = "No rule of the campaign asks for the attribute {attribute} here: do not send it."
+    attribute: str
+
+
 class NotThisUsersCoupon(Refusal):
     code = "not_this_users_coupon"
     message = "The coupon is held by another user."
@@ -359,6 +398,12 @@ class EndBeforeStart(Refusal):
     message = "The campaign would end at {ends}, not after its start at {starts}."
     starts: datetime
     ends: datetime
+
+
+class EligibilityInvalid(Refusal):
+    code = "eligibility_invalid"
+    message = "The eligibility rule cannot be used: {detail}"
+    detail: str
 
 
 class NeverUsable(Refusal):

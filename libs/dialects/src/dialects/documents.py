@@ -209,11 +209,18 @@ class UploadDocument(Document):
         return UploadCodeList(request=named.request, wait=named.wait, campaign=named.a_campaign(), codes=self.codes)
 
 
+class CodedUser(Contract):
+    """A user, and the code the merchant names for it."""
+
+    user: UserId
+    code: CodeText | None = None
+
+
 class IssueDocument(Document):
     """Users who get a coupon each: `users`, or `rows` where the merchant names the codes."""
 
     users: Annotated[tuple[UserId, ...], Field(max_length=MAX_ROWS)] = ()
-    rows: Annotated[tuple[IssueRow, ...], Field(max_length=MAX_ROWS)] = ()
+    rows: Annotated[tuple[CodedUser, ...], Field(max_length=MAX_ROWS)] = ()
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -223,7 +230,8 @@ class IssueDocument(Document):
 
     def call(self, named: Named) -> Call:
         # The users are checked already; to check tens of thousands again would be a fifth of a busy gateway's work.
-        rows = self.rows or tuple(IssueRow.model_construct(user=user) for user in self.users)
+        rows = tuple(IssueRow.model_construct(user=row.user, code=row.code) for row in self.rows)
+        rows = rows or tuple(IssueRow.model_construct(user=user) for user in self.users)
         return IssueToUsers(request=named.request, wait=named.wait, campaign=named.a_campaign(), rows=rows)
 
 

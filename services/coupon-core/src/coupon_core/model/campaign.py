@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from contracts.campaigns import CampaignState, Origin, Terms
+from contracts.campaigns import CampaignState, Eligibility, Origin, Terms
+from contracts.fields import PLATFORM
 from coupon_core.model.validity import coupon_span
 from coupon_core.model.worth import capacity, greatest_discount, in_parts
 
@@ -98,6 +99,8 @@ class Campaign:
     """Its coupons wait, last some days, or may be used at some hours only."""
     counted: bool = False
     """Issues are counted by period or by user and day."""
+    rule_at_issue: Eligibility | None = None
+    rule_at_redeem: Eligibility | None = None
     plain: bool = False
     """Nothing but the quantity, the limit per user and the state speaks when a coupon is issued."""
 
@@ -129,7 +132,16 @@ class Campaign:
         self.timed = self.lasting or bool(validity.waiting_days or validity.weekly or validity.irregular)
         limits = (terms.per_user_day_limit, terms.per_day_limit, terms.per_week_limit, terms.per_month_limit)
         self.counted = limits != (None, None, None, None)
-        self.plain = not (self.timed or self.counted or terms.low_pool_at is not None)
+        rule = terms.eligibility
+        self.rule_at_issue = None if rule is None or rule.applies_at == "redeem" else rule
+        self.rule_at_redeem = None if rule is None or rule.applies_at == "issue" else rule
+        self.plain = not (self.timed or self.counted or rule is not None or terms.low_pool_at is not None)
+
+    def users_of(self) -> str | None:
+        """The merchant whose users' attributes the campaign's rule asks for; None: who sends a command knows them."""
+        rule = self.terms.eligibility
+        owner = None if self.owner == PLATFORM else self.owner
+        return owner if rule is None or rule.users_of is None else rule.users_of
 
     def add(self, state: int) -> None:
         """Count a coupon that has just come into being in this state."""

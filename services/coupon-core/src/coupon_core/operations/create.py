@@ -28,6 +28,7 @@ from contracts.refusals import (
 )
 from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import Campaign
+from coupon_core.model.eligibility import check_rule
 from coupon_core.model.hours import next_opening
 from coupon_core.model.lifecycle import move
 from coupon_core.model.money import currencies
@@ -64,6 +65,8 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
     if ends <= call.now:
         raise Refused(CampaignOver(ends=ends))
     check_windows(terms.validity, starts, ends)
+    if terms.eligibility is not None:
+        check_rule(terms.eligibility)
     if supply.kind == "generated" and command.quantity is None:
         raise Refused(QuantityRequired())
     code = supply.code if isinstance(supply, SharedSupply) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contracts.commands import ClaimCoupon, IssueCoupons, IssueRow
+from contracts.commands import Attributes, ClaimCoupon, IssueCoupons, IssueRow
 from contracts.refusals import (
     CampaignNotFound,
     CodeNotExpected,
@@ -20,6 +20,7 @@ from contracts.refusals import (
 )
 from coupon_core.codes.generated import last_four, normalise
 from coupon_core.model.campaign import HELD, Campaign, Coupon
+from coupon_core.model.eligibility import why_not_eligible
 from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
@@ -50,6 +51,7 @@ class _Issuer:
         self.recorder = call.work.recorder(campaign)
         self.rows = rows
         self.shared_last = last_four(campaign.code) if campaign.code is not None else ""
+        self.rule = campaign.rule_at_issue
         self.limits = Limits(call, campaign) if campaign.counted else None
         self.left = None if campaign.plain else campaign.stock_left()
         self.valid_from, self.valid_until = campaign.span_from(call.now)
@@ -57,7 +59,12 @@ class _Issuer:
         self.span = (instant(self.valid_from), instant(self.valid_until)) if campaign.timed else None
 
     def issue(
-        self, user: str, given: str | None, order: str | None = None, paid: int | None = None
+        self,
+        user: str,
+        given: str | None,
+        attributes: Attributes | None = None,
+        order: str | None = None,
+        paid: int | None = None,
     ) -> Coupon | Refusal:
         """A new coupon, or why not. Changes nothing when it refuses."""
         campaign, work, call = self.campaign, self.call.work, self.call
@@ -69,6 +76,10 @@ class _Issuer:
             held = work.by_user.setdefault((campaign.number, user), [])
             if len(held) >= self.limit:
                 return UserLimitReached(limit=self.limit, issued=len(held))
+        if self.rule is not None or attributes is not None:
+            why_not = why_not_eligible(self.rule, attributes, user=user, users_of=campaign.users_of())
+            if why_not is not None:
+                return why_not
         if self.limits is not None:
             why_not = self.limits.why_not(user)
             if why_not is not None:
@@ -138,7 +149,7 @@ def issue(call: Call) -> dict[str, Any]:
             result: Coupon | Refusal = RepeatedInRequest()
         else:
             users.add(row.user)
-            result = issuer.issue(row.user, row.code)
+            result = issuer.issue(row.user, row.code, row.attributes)
         if isinstance(result, Coupon):
             rows.append(_row(index, row, campaign, result) | times)
         else:
@@ -165,7 +176,7 @@ def claim(call: Call) -> dict[str, Any]:
     if terms.price > 0 and (command.order is None or command.paid is None or command.paid < terms.price):
         raise Refused(PriceNotPaid(price=terms.price, currency=terms.currency))
     issuer = _Issuer(call, campaign, "claim", 1)
-    result = issuer.issue(command.user, command.code, command.order, command.paid)
+    result = issuer.issue(command.user, command.code, command.attributes, command.order, command.paid)
     if not isinstance(result, Coupon):
         raise Refused(result)
     issuer.finish()

@@ -22,6 +22,7 @@ from contracts.refusals import (
 )
 from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.discount import discount_of
+from coupon_core.model.eligibility import why_not_eligible
 from coupon_core.model.hours import is_open, next_opening
 from coupon_core.model.lifecycle import CouponOperation, allow, allow_coupon, free_units, none_left
 from coupon_core.model.money import exponent_of
@@ -95,6 +96,13 @@ def redeem(call: Call) -> dict[str, Any]:
     else:
         check_open(call, campaign, found.number)
         free = capacity(terms)
+    rule, attributes = campaign.rule_at_redeem, command.attributes
+    if rule is not None or attributes is not None:
+        user = command.coupon.user if isinstance(found, Bearer) else found.user or command.coupon.user
+        of = campaign.users_of()
+        why_not = why_not_eligible(rule, attributes, user=user, users_of=of, amount=command.amount, items=command.items)
+        if why_not is not None:
+            raise Refused(why_not, found.number)
     discount = discount_of(terms, command.amount, named=command.discount, items=command.items, balance=free)
     if isinstance(found, Bearer):
         found = take_bearer(call, campaign, found, command.coupon.user)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from contracts.campaigns import GiftCard
-from contracts.commands import CouponReference, OrderItem, RedeemCoupon, record_for
+from contracts.commands import Attributes, CouponReference, OrderItem, RedeemCoupon, record_for
 from contracts.fields import CodeText, Minor, OrderId, Party, UserId
 from contracts.identifiers import split_coupon_id
 from contracts.refusals import CampaignNotFound, CouponNotFound
@@ -52,6 +52,7 @@ class Question(BaseModel):
     amount: Minor | None = None
     discount: Minor | None = None
     items: Annotated[tuple[OrderItem, ...], Field(max_length=100)] = ()
+    attributes: Attributes | None = None
     order: OrderId | None = None
 
 
@@ -163,6 +164,12 @@ def _open_always(trial: Trial, _: Reason) -> None:
     _change_validity(trial, weekly=(), irregular=())
 
 
+def _ask_no_rule(trial: Trial, _: Reason) -> None:
+    trial.campaign.terms = trial.campaign.terms.model_copy(update={"eligibility": None})
+    trial.campaign.look_up_terms()
+    trial.command = trial.command.model_copy(update={"attributes": None})
+
+
 def _wait_no_more(trial: Trial, _: Reason) -> None:
     _change_validity(trial, waiting_days=0, days_after_issue=None)  # its own end lies beyond the waiting anyway
 
@@ -182,6 +189,11 @@ TAKE_AWAY: dict[str, Callable[[Trial, Reason], None]] = {
     "coupon_expired": _make_unexpired,
     "campaign_not_active": _activate,
     "campaign_not_started": _start,
+    "not_eligible": _ask_no_rule,
+    "eligibility_failed": _ask_no_rule,
+    "attribute_missing": _ask_no_rule,
+    "attribute_mismatch": _ask_no_rule,
+    "attribute_not_expected": _ask_no_rule,
     "coupon_not_yet_usable": _wait_no_more,
     "coupon_not_received": _wait_no_more,
     "outside_hours": _open_always,
@@ -241,6 +253,7 @@ async def _trial(source: Source, connection: Connection, campaign: Campaign, que
         amount=question.amount,
         discount=question.discount,
         items=question.items,
+        attributes=question.attributes,
     )
     now = source.now(lane.clock) or datetime.now(UTC)
     trial = Trial(work, campaign, question.party, now, command)
