@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,9 @@ async def ledger(
     databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Ledger]:
     folder = tmp_path_factory.mktemp("core")
-    async with running_core(databases, backend.bootstrap, folder, told=True, processes=2) as core:
+    async with running_core(
+        databases, backend.bootstrap, folder, told=True, processes=2, environment={"SCRIP_AUDIT_SHARE": "0.3"}
+    ) as core:
         await core.tell_time("2026-03-01T00:00:00Z")
         await core.set_merchant(OWNER)
         yield Ledger(core, await everything_once(core))
@@ -246,6 +249,8 @@ CORRUPTIONS += [
     ("generated", f"UPDATE journal SET chain = NULL WHERE {LAST_EVENTS}", "chain of events"),
     ("generated", "UPDATE campaign SET chain = sha256(chain) WHERE number = $1", "chain of the campaign"),
 ]
+FOUND_WITHIN_SECONDS = 10.0
+"""What the platform promises of so small a ledger; its two processes share this machine with the tests."""
 CHECKS = "campaign_ledger", "campaign_counters", "campaign_quantity", "campaign_budget"
 
 
@@ -430,3 +435,47 @@ async def test_one_audit_at_a_time_runs_in_a_process(ledger: Ledger) -> None:
     assert (second.status_code, second.json()["code"]) == (503, "audit_running")
     assert second.headers["retry-after"] == "2"
     assert (await waiting).json()["differences"] == []
+
+
+async def metrics(core: CorePlatform) -> dict[str, float]:
+    """The audit's own figures, over all processes."""
+    figures: dict[str, float] = {}
+    for process in core.processes.values():
+        text = (await core.http.get(f"{process.url}/metrics")).text
+        for line in text.splitlines():
+            if line.startswith("scrip_core_audit_"):
+                name, value = line.split()
+                figures[name] = figures.get(name, 0.0) + float(value)
+    return figures
+
+
+async def differences_standing(core: CorePlatform, wanted: bool) -> float:
+    """Seconds until the metric says that something differs, or that nothing does."""
+    started = time.monotonic()
+    while ((await metrics(core))["scrip_core_audit_differences"] > 0) is not wanted:
+        assert time.monotonic() - started < 60, await metrics(core)
+        await asyncio.sleep(0.2)
+    return time.monotonic() - started
+
+
+async def test_what_somebody_changes_is_found_by_itself_logged_and_gone_when_mended(ledger: Ledger) -> None:
+    core = ledger.core
+    number, _ = await number_of(core, ledger.campaigns["stopped"])
+    await differences_standing(core, False)
+    connection = await asyncpg.connect(core.database.url("core"))
+    try:
+        change = "UPDATE coupon SET state = $2 WHERE campaign = $1 AND number = 7"
+        await connection.execute(change, number, 6)
+        found_after = await differences_standing(core, True)
+        await connection.execute(change, number, 5)
+        gone_after = await differences_standing(core, False)
+    finally:
+        await connection.close()
+    assert found_after < FOUND_WITHIN_SECONDS
+    logs = "".join(process.log.read_text() for process in core.processes.values())
+    assert logs.count('"action": "audit_difference"') + logs.count('"action":"audit_difference"') == 2
+    figures = await metrics(core)
+    print(f"found after {found_after:.1f} s, gone after {gone_after:.1f} s; {figures}")
+    assert figures["scrip_core_audit_campaigns_total"] > 0
+    assert figures["scrip_core_audit_events_total"] > 0
+    assert figures["scrip_core_audit_full_pass_age_seconds"] < 2 * FOUND_WITHIN_SECONDS

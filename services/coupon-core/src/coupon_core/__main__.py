@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from coupon_core.audit import print_audit
 from coupon_core.codes.generated import GeneratedCodes
+from coupon_core.continual_audit import ContinualAudit
 from coupon_core.lanes.emitting import Emitter
 from coupon_core.lanes.loop import Core
 from coupon_core.lanes.reading import Reader
@@ -147,11 +148,18 @@ async def serve_core(stop: asyncio.Event) -> None:
     )
     queries = QueryApi(pool, codes, core, secrets.service_token())
     app = health_app(lambda: why_not_ready(core, pool), extra_routes=queries.routes(), stop=stop)
+    continual = ContinualAudit(pool, lambda: core.lanes, settings.audit_share)
     async with serve(app, settings.http_host, settings.http_port):
         await consumer.start()
+        auditing = None
+        if settings.audit_share > 0 and not settings.rebuild:
+            auditing = asyncio.create_task(continual.run(), name="audit")
         try:
             await core.run(stop)
         finally:
+            if auditing is not None:
+                auditing.cancel()
+                await asyncio.gather(auditing, return_exceptions=True)
             await asyncio.wait_for(consumer.stop(), 5)
             await emitter.stop()
             await pool.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,12 +27,12 @@ from coupon_core.storage.auditing import (
     number_of,
     one_moment,
 )
-from coupon_core.storage.chains import ChainedRow, Head
+from coupon_core.storage.chains import ChainedRow
 from process.database import open_pool
 
 CAMPAIGNS_AT_ONCE = 500
-EVENTS_AT_ONCE = 5_000
-"""Followed in one thread's turn."""
+ROWS_AT_ONCE = 10
+"""Journal rows followed in one thread's turn: some 10,000 events at most."""
 
 
 async def audit(connection: Connection, campaign: UUID | None = None) -> dict[str, Any] | None:
@@ -48,7 +48,8 @@ async def audit(connection: Connection, campaign: UUID | None = None) -> dict[st
         checked = await counts(connection, numbers)
         differences = await check_campaigns(connection, numbers)
         if campaign is not None:
-            differences += await check_chains(connection, await chains.heads_of(connection, [campaign]))
+            async for found in follow_chain(connection, campaign):
+                differences += found
         else:
             differences += await check_lanes(connection)
             differences += await _check_all_chains(connection)
@@ -73,30 +74,20 @@ def item(difference: Difference) -> dict[str, Any]:
 async def _check_all_chains(connection: Connection) -> list[Difference]:
     differences: list[Difference] = []
     last = -1
-    while heads := await chains.heads_after(connection, last, None, CAMPAIGNS_AT_ONCE):
-        differences += await check_chains(connection, heads)
-        last = heads[-1].number
+    while campaigns := await chains.campaigns_after(connection, last, None, CAMPAIGNS_AT_ONCE):
+        for campaign in campaigns:
+            async for found in follow_chain(connection, campaign.id):
+                differences += found
+        last = campaigns[-1].number
     return differences
 
 
-async def check_chains(connection: Connection, heads: Sequence[Head]) -> list[Difference]:
-    """Where the chains of these campaigns do not follow from their events; within a transaction."""
-    differences: list[Difference] = []
-    waiting: list[ChainedRow] = []
-    events = 0
-    for head in heads:
-        latest = head.id.bytes
-        async for row in chains.rows_of(connection, head.id):
-            latest = row.chain or b""
-            waiting.append(row)
-            events += row.count
-            if events >= EVENTS_AT_ONCE:
-                differences += await asyncio.to_thread(broken_links, waiting)
-                waiting, events = [], 0
-        if latest != head.chain:
-            what = f"chain of the campaign after event {head.seq}"
-            differences.append(Difference(head.id, None, what, latest.hex(), head.chain.hex()))
-    return differences + await asyncio.to_thread(broken_links, waiting)
+async def follow_chain(connection: Connection, campaign: UUID) -> AsyncIterator[list[Difference]]:
+    """Where the campaign's chain does not follow from its events, page by page; rows are only ever appended."""
+    first_seq, before = 0, None
+    while rows := await chains.rows_after(connection, campaign, first_seq, before, ROWS_AT_ONCE):
+        yield await asyncio.to_thread(broken_links, rows)
+        first_seq, before = rows[-1].first_seq, rows[-1].chain
 
 
 def broken_links(rows: Sequence[ChainedRow]) -> list[Difference]:

@@ -27,6 +27,13 @@ class CoreSettings(ServiceSettings):
         description="After so long without a heartbeat the lanes go to another process.",
     )
 
+    audit_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of its time the audit that always runs may be at work; 0: it does not run.",
+    )
+
     rebuild: bool = Field(
         default=False,
         description="Fill an empty database from the log and send nothing. One process; stop it when there is no lag.",

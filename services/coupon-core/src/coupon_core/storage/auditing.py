@@ -265,10 +265,18 @@ SELECT c.id, NULL::int, 'lane of the journal', c.partition::text, j.partition::t
 FROM campaign c JOIN (SELECT DISTINCT campaign, partition FROM journal WHERE kind = 1) j ON j.campaign = c.id
 WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND j.partition <> c.partition
 """
+CHAIN = """
+SELECT c.id, NULL::int, 'chain of the campaign after event ' || c.seq, encode(j.chain, 'hex'), encode(c.chain, 'hex')
+FROM campaign c LEFT JOIN LATERAL (
+    SELECT chain FROM journal WHERE kind = 1 AND campaign = c.id ORDER BY first_seq DESC, lane_seq DESC LIMIT 1
+) j ON true
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND c.chain IS DISTINCT FROM j.chain
+"""
 
 OF_CAMPAIGNS = (
     LEDGER, SUM, QUANTITY, STATE_UNKNOWN, RESERVATION, NUMBERS, STORED_CODE, EXPORTED, RANGES, AVAILABLE, TAKEN,
-    REDEMPTIONS, REDEMPTION_COMMAND, BLOCKS, BLOCK_LANE, DUE, COUPON_DUE, PERIODS, EVENTS, EVENT_LANE, *OF_WORTH,
+    REDEMPTIONS, REDEMPTION_COMMAND, BLOCKS, BLOCK_LANE, DUE, COUPON_DUE, PERIODS, EVENTS, EVENT_LANE, CHAIN,
+    *OF_WORTH,
 )  # fmt: skip
 """Each looks its campaigns up by an index."""
 

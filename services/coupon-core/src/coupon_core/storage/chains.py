@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,14 +10,13 @@ from coupon_core.storage import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """Where a campaign's chain has got to."""
+class Audited:
+    """A campaign, and how much there is to look at."""
 
     number: int
     id: UUID
     issued: int
     seq: int
-    chain: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +31,52 @@ class ChainedRow:
     before: bytes | None
 
 
-HEADS = """
-SELECT number, id, issued, seq, chain FROM campaign
+CAMPAIGNS = """
+SELECT number, id, issued, seq FROM campaign
 WHERE number > $1 AND ($2::int[] IS NULL OR partition = ANY($2)) ORDER BY number LIMIT $3
 """
 
 
-async def heads_after(connection: Connection, number: int, partitions: Sequence[int] | None, limit: int) -> list[Head]:
+async def campaigns_after(
+    connection: Connection, number: int, partitions: Sequence[int] | None, limit: int
+) -> list[Audited]:
     """Campaigns by number, of these lanes or of all."""
-    return [Head(*row) for row in await connection.fetch(HEADS, number, partitions, limit)]
+    return [Audited(*row) for row in await connection.fetch(CAMPAIGNS, number, partitions, limit)]
 
 
-HEADS_OF = "SELECT number, id, issued, seq, chain FROM campaign WHERE id = ANY($1::uuid[])"
+CAMPAIGNS_OF = "SELECT number, id, issued, seq FROM campaign WHERE id = ANY($1::uuid[])"
 
 
-async def heads_of(connection: Connection, campaigns: Sequence[UUID]) -> list[Head]:
+async def campaigns_with(connection: Connection, campaigns: Sequence[UUID]) -> list[Audited]:
     """Those of the campaigns that exist."""
-    return [Head(*row) for row in await connection.fetch(HEADS_OF, campaigns)]
+    return [Audited(*row) for row in await connection.fetch(CAMPAIGNS_OF, campaigns)]
 
 
 ROWS = """
 SELECT campaign, first_seq, count, body, chain FROM journal
-WHERE kind = 1 AND campaign = $1 ORDER BY first_seq, lane_seq
+WHERE kind = 1 AND campaign = $1 AND first_seq > $2 ORDER BY first_seq, lane_seq LIMIT $3
 """
-ROWS_AHEAD = 50
 
 
-async def rows_of(connection: Connection, campaign: UUID) -> AsyncIterator[ChainedRow]:
-    """A campaign's journal rows in order, few at a time; within a transaction."""
-    before: bytes | None = None
-    async for row in connection.cursor(ROWS, campaign, prefetch=ROWS_AHEAD):
-        yield ChainedRow(*(*row, before))
-        before = row["chain"]
+async def rows_after(
+    connection: Connection, campaign: UUID, first_seq: int, before: bytes | None, limit: int
+) -> list[ChainedRow]:
+    """A campaign's next journal rows in order; `before` is the value stored with the row before them."""
+    rows = await connection.fetch(ROWS, campaign, first_seq, limit)
+    chains = [before, *[row["chain"] for row in rows]]
+    return [ChainedRow(*(*row, earlier)) for row, earlier in zip(rows, chains, strict=False)]
+
+
+WHOLE = """
+SELECT campaign, first_seq, count, body, chain,
+    lag(chain) OVER (PARTITION BY campaign ORDER BY first_seq, lane_seq) AS before
+FROM journal WHERE kind = 1 AND campaign = ANY($1::uuid[])
+"""
+
+
+async def all_rows_of(connection: Connection, campaigns: Sequence[UUID]) -> list[ChainedRow]:
+    """All journal rows of campaigns that have few."""
+    return [ChainedRow(*row) for row in await connection.fetch(WHOLE, campaigns)]
 
 
 LATEST = "SELECT partition, lane_seq FROM lane WHERE partition = ANY($1::int[])"
