@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from voucherify import models
 
-from contracts.campaigns import AmountOff, PercentOff
+from contracts.campaigns import AmountOff, GiftCard, PercentOff
 from contracts.commands import (
     GenerateCampaign,
     PauseCampaign,
@@ -62,6 +62,13 @@ SPRING: dict[str, Any] = {
 }
 
 
+CARDS: dict[str, Any] = {
+    "name": "Cards",
+    "campaign_type": "GIFT_VOUCHERS",
+    "voucher": {"type": "GIFT_VOUCHER", "gift": {"amount": 5_000}, "redemption": {"quantity": None}},
+}
+
+
 def call_of(method: str, path: str, body: Any = None) -> Any:
     return VOUCHERIFY.parse(raw(method, "/v1" + path, body), PROFILE)
 
@@ -103,6 +110,18 @@ class TestWhatTheyMean:
         assert isinstance(call.command, PublishCampaign)
         assert call.command.supply.kind == "uploaded"
         assert call.codes == ()
+
+    def test_a_code_may_work_several_times_and_a_gift_voucher_is_a_gift_card(self) -> None:
+        body = SPRING | {"voucher": SPRING["voucher"] | {"redemption": {"quantity": 3}}}
+        assert call_of("POST", "/campaigns", body).command.terms.uses == 3
+        assert call_of("POST", "/campaigns", CARDS).command.terms.discount == GiftCard(balance=5_000)
+
+    def test_credits_are_how_much_of_a_gift_card_to_use(self) -> None:
+        one = {"redeemables": [{"object": "voucher", "id": "G-1", "gift": {"credits": 300}}], "order": {"amount": 900}}
+        assert call_of("POST", "/redemptions", one).command.discount == 300
+        assert call_of("POST", "/validations", one).discount == 300
+        assert call_of("POST", "/vouchers/G-1/redemption", {"gift": {"credits": 300}}).command.discount == 300
+        assert call_of("POST", "/vouchers/G-1/redemption", {"order": {"amount": 9}}).command.discount is None
 
     def test_a_percentage_may_have_a_fraction(self) -> None:
         body = json.dumps(with_discount(type="PERCENT", percent_off=12.5, amount_limit=1_000)).encode()
@@ -203,6 +222,10 @@ class TestWhatIsRefusedByName:
         ("body", "pointer"),
         [
             (SPRING | {"campaign_type": "GIFT_VOUCHERS"}, "/campaign_type"),
+            (CARDS | {"voucher": CARDS["voucher"] | {"redemption": {"quantity": 5}}}, "/voucher/redemption/quantity"),
+            (CARDS | {"voucher": CARDS["voucher"] | {"gift": {"amount": 0}}}, "/voucher/gift/amount"),
+            (CARDS | {"voucher": {"type": "GIFT_VOUCHER"}}, "/voucher/gift"),
+            (SPRING | {"voucher": {"type": "DISCOUNT_VOUCHER", "gift": {"amount": 5}}}, "/voucher/gift"),
             (SPRING | {"type": "STANDALONE"}, "/type"),
             (SPRING | {"validity_day_of_week": [1]}, "/validity_day_of_week"),
             (SPRING | {"activity_duration_after_publishing": "P1D"}, "/activity_duration_after_publishing"),
@@ -217,7 +240,7 @@ class TestWhatIsRefusedByName:
             (with_discount(type="AMOUNT", amount_off=1.5), "/voucher/discount/amount_off"),
             (with_discount(type="PERCENT", percent_off=12.345), "/voucher/discount/percent_off"),
             (with_discount(type="AMOUNT", amount_off=5, effect="APPLY_TO_ITEMS"), "/voucher/discount/effect"),
-            (SPRING | {"voucher": SPRING["voucher"] | {"redemption": {"quantity": 2}}}, "/voucher/redemption/quantity"),
+            (SPRING | {"voucher": SPRING["voucher"] | {"redemption": {"quantity": 0}}}, "/voucher/redemption/quantity"),
             (
                 SPRING | {"voucher": SPRING["voucher"] | {"redemption": {"quantity": None}}},
                 "/voucher/redemption/quantity",
@@ -319,6 +342,8 @@ REDEEMED = {
     "discount": 500,
     "payable": 19_500,
     "currency": "EUR",
+    "exponent": 2,
+    "state": "redeemed",
     "redeemed_at": "2026-03-01T12:00:00Z",
 }
 ISSUED = {"campaign": str(CAMPAIGN), "rows": [{"row": 0, "user": "u-1", "coupon": COUPON, "code": "EXT-1"}]}
@@ -351,6 +376,25 @@ class TestWhatTheyAreTold:
         assert parsed.voucher.code_config.pattern == "EXT-#####"
         assert parsed.metadata == {"season": "spring", "year": 2026}
         assert strictly("CampaignsGetResponseBody", told(call_of("GET", "/campaigns/Spring"), VIEW)) is not None
+
+    def test_a_gift_voucher_with_what_is_left_of_it(self) -> None:
+        cards = VIEW | {"terms": json.loads(call_of("POST", "/campaigns", CARDS).command.terms.model_dump_json())}
+        call = call_of("POST", "/redemptions", REDEEM)
+        body = REDEEMED | {"discount": 2_000, "state": "held", "balance": 3_000}
+        answer = json.loads(VOUCHERIFY.answer(call, Outcome(body, AS_OF, campaign=cards), PROFILE).body)
+        redeemed = strictly("RedemptionsRedeemResponseBody", answer).redemptions[0]
+        assert (redeemed.amount, redeemed.gift.amount, redeemed.voucher.gift.balance) == (2_000, 2_000, 3_000)
+        assert (redeemed.voucher.redemption.quantity, redeemed.voucher.discount) == (None, None)
+        assert answer["redemptions"][0]["voucher"]["type"] == "GIFT_VOUCHER"
+
+    def test_a_code_with_several_uses_says_how_many_were_taken(self) -> None:
+        several = VIEW | {"terms": VIEW["terms"] | {"uses": 3}}
+        body = REDEEMED | {"state": "held", "uses_left": 1}
+        answer = VOUCHERIFY.answer(
+            call_of("POST", "/redemptions", REDEEM), Outcome(body, AS_OF, campaign=several), PROFILE
+        )
+        used = strictly("RedemptionsRedeemResponseBody", json.loads(answer.body)).redemptions[0].voucher.redemption
+        assert (used.quantity, used.redeemed_quantity) == (3, 2)
 
     @pytest.mark.parametrize(("points", "percent"), [(1_250, 12.5), (1_200, 12)])
     def test_a_percentage_comes_back_as_it_was_said(self, points: int, percent: float) -> None:

@@ -153,6 +153,34 @@ class TestThePublishedClient:
         again = await client.call(redeem, redemptions_redeem_request_body=redemption(codes[0], user="u-1"))
         assert again.redemptions[0].id != first.id
 
+    async def test_a_gift_voucher_pays_in_parts_and_gets_back_what_is_rolled_back(self, client: Client) -> None:
+        gift = {"type": "GIFT_VOUCHER", "gift": {"amount": 5_000}, "code_config": {"pattern": "GIFT-#####"}}
+        asked = spring(campaign_type="GIFT_VOUCHERS", vouchers_count=1, voucher=gift)
+        created = await client.call(client.campaigns.create_campaign, campaigns_create_request_body=asked)
+        assert (created.campaign_type, created.voucher.gift.amount) == ("GIFT_VOUCHERS", 5_000)
+        code = (await client.call(client.vouchers.list_vouchers, campaign=created.name)).vouchers[0].code
+        redeem = client.redemptions.redeem_stacked_discounts
+
+        part = of_voucher(code)
+        part["redeemables"][0]["gift"] = {"credits": 1_500}
+        question = body_of("ValidationsValidateRequestBody", part)
+        valid = await client.call(
+            client.validations.validate_stacked_discounts, validations_validate_request_body=question
+        )
+        assert (valid.redeemables[0].result.gift.balance, valid.redeemables[0].result.gift.credits) == (5_000, 1_500)
+        asked_part = body_of("RedemptionsRedeemRequestBody", part)
+        first = (await client.call(redeem, redemptions_redeem_request_body=asked_part)).redemptions[0]
+        assert (first.amount, first.voucher.gift.balance) == (1_500, 3_500)
+        rest = (await client.call(redeem, redemptions_redeem_request_body=redemption(code))).redemptions[0]
+        assert (rest.amount, rest.order.total_amount, rest.voucher.gift.balance) == (3_500, 16_500, 0)
+        assert await client.refused(redeem, redemptions_redeem_request_body=redemption(code)) == (
+            *(400, "quantity_exceeded"),
+        )
+        back = await client.call(client.redemptions.rollback_redemption, first.id, reason="wrong size")
+        assert (back.amount, back.voucher.gift.balance) == (1_500, 1_500)
+        left = await client.call(client.vouchers.get_voucher, code)
+        assert (left.gift.balance, left.active) == (1_500, True)
+
     async def test_a_code_nobody_was_given_is_redeemed_by_whoever_brings_it(self, client: Client) -> None:
         created = await client.call(client.campaigns.create_campaign, campaigns_create_request_body=spring())
         listed = await client.call(client.vouchers.list_vouchers, campaign=created.name)
@@ -234,7 +262,7 @@ class TestThePublishedClient:
         )
         assert await client.refused(client.campaigns.get_campaign, "no such campaign") == (404, "not_found")
         gifts = spring()
-        gifts.campaign_type = "GIFT_VOUCHERS"
+        gifts.campaign_type = "LOYALTY_PROGRAM"
         refused = await client.refused(client.campaigns.create_campaign, campaigns_create_request_body=gifts)
         assert refused == (400, "invalid_payload")
 

@@ -17,6 +17,7 @@ from contracts.commands import (
     ExportCodes,
     GenerateCampaign,
     IssueRow,
+    OrderItem,
     PauseCampaign,
     PublishCampaign,
     RedeemCoupon,
@@ -126,7 +127,10 @@ class ValidateCoupon(Asked):
     campaign: CampaignName | None
     code: str
     user: str | None = None
+    order: str | None = None
     amount: int | None = None
+    discount: int | None = None
+    items: tuple[OrderItem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from contracts import commands
 from contracts.campaigns import GeneratedSupply, GivenSupply, SharedSupply, Terms, UploadedSupply
-from contracts.commands import CouponReference, IssueRow
+from contracts.commands import CouponReference, IssueRow, OrderItem
 from contracts.fields import CodeText, Contract, Count, Minor, OrderId, Reason, UserId
 from contracts.identifiers import split_coupon_id
 from dialects.calls import (
@@ -36,6 +36,7 @@ from dialects.protocol import FieldProblem, invalid
 MAX_ROWS = 50_000
 """Users or codes in one request."""
 
+OrderItems = Annotated[tuple[OrderItem, ...], Field(max_length=100)]
 NaturalKey = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -273,23 +274,33 @@ class CouponDocument(Document):
 
 
 class RedeemDocument(CouponDocument):
-    """Use a coupon for an order of `amount` minor units before the discount."""
+    """Use a coupon for an order of `amount` minor units before the discount.
+
+    `discount` is what the merchant decides, or how much of a gift card's balance to use; `items` are the order's lines.
+    """
 
     order: OrderId | None = None
     amount: Minor | None = None
+    discount: Minor | None = None
+    items: OrderItems = ()
 
     def command(self) -> CouponCommand:
-        return commands.RedeemCoupon(coupon=self.reference(), order=self.order, amount=self.amount)
+        return commands.RedeemCoupon(
+            coupon=self.reference(), order=self.order, amount=self.amount, discount=self.discount, items=self.items
+        )
 
 
 class ReserveDocument(CouponDocument):
-    """Hold a coupon for an order."""
+    """Hold a coupon for an order, or one of its uses, or `amount` of a gift card's balance (else all of it)."""
 
     order: OrderId
     seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = 900
+    amount: Annotated[Minor, Field(ge=1)] | None = None
 
     def command(self) -> CouponCommand:
-        return commands.ReserveCoupon(coupon=self.reference(), order=self.order, seconds=self.seconds)
+        return commands.ReserveCoupon(
+            coupon=self.reference(), order=self.order, seconds=self.seconds, amount=self.amount
+        )
 
 
 class ReleaseDocument(CouponDocument):
@@ -302,13 +313,16 @@ class ReleaseDocument(CouponDocument):
 
 
 class ReturnDocument(CouponDocument):
-    """Undo a redemption: the `redemption`-th of the coupon, or the latest."""
+    """Undo a redemption: the `redemption`-th of the coupon, or the latest; of a gift card's `amount` or all of it."""
 
-    redemption: Annotated[int, Field(ge=1, strict=True)] | None = None
+    redemption: Annotated[int, Field(ge=1, le=2**53 - 1, strict=True)] | None = None
+    amount: Annotated[Minor, Field(ge=1)] | None = None
     reason: Reason = "returned"
 
     def command(self) -> CouponCommand:
-        return commands.ReturnCoupon(coupon=self.reference(), redemption=self.redemption, reason=self.reason)
+        return commands.ReturnCoupon(
+            coupon=self.reference(), redemption=self.redemption, amount=self.amount, reason=self.reason
+        )
 
 
 class VoidDocument(CouponDocument):
@@ -321,11 +335,14 @@ class VoidDocument(CouponDocument):
 
 
 class ValidateCodeDocument(Document):
-    """Would this code be accepted?"""
+    """Would this code be accepted? `order`: the one that may have reserved it; the others as in a redemption."""
 
     code: CodeText
     user: UserId | None = None
+    order: OrderId | None = None
     amount: Minor | None = None
+    discount: Minor | None = None
+    items: OrderItems = ()
     campaign: UUID | None = None
     campaign_key: NaturalKey | None = None
 
@@ -333,7 +350,15 @@ class ValidateCodeDocument(Document):
         campaign = named.campaign
         if self.campaign is not None or self.campaign_key is not None:
             campaign = CampaignName(self.campaign, self.campaign_key)
-        return ValidateCoupon(campaign=campaign, code=self.code, user=self.user, amount=self.amount)
+        return ValidateCoupon(
+            campaign=campaign,
+            code=self.code,
+            user=self.user,
+            order=self.order,
+            amount=self.amount,
+            discount=self.discount,
+            items=self.items,
+        )
 
 
 class GetCampaignDocument(Document):

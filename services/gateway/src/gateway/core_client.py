@@ -78,7 +78,7 @@ class CoreClient:
         return found or {"coupons": [], "refusals": []}
 
     async def validate(self, question: Item) -> Item:
-        """The answer to `{"party", "campaign", "code", "user", "amount"}`."""
+        """The answer to `{"party", "campaign", "code", "user", "order", "amount", "discount", "items"}`."""
         return await self.service.post("/validate", question)
 
     async def resolve(self, party: str, code: str, user: str | None) -> list[UUID]:

@@ -26,7 +26,16 @@ from dialects.calls import (
 from dialects.json_body import json_answer
 from dialects.protocol import Problem, Profile, RawAnswer
 from dialects.voucherify import errors
-from dialects.voucherify.campaigns import campaign_object, dates, discount_object, instant, split_metadata
+from dialects.voucherify.campaigns import (
+    campaign_object,
+    dates,
+    discount_object,
+    instant,
+    split_metadata,
+    uses,
+    voucher_type,
+    worth,
+)
 from dialects.voucherify.names import (
     campaign_text,
     customer_text,
@@ -133,7 +142,7 @@ def _validation(call: Call, outcome: Outcome) -> Item:
             "order": order,
             "applicable_to": _nothing(),
             "inapplicable_to": _nothing(),
-            "result": {"discount": discount_object(campaign["terms"])},
+            "result": _result(campaign["terms"], outcome.body),
         }
     else:
         redeemable |= {"status": "INAPPLICABLE", "result": {"error": _why_not(outcome)}}
@@ -157,7 +166,7 @@ def _single_validation(call: ValidateCoupon, outcome: Outcome) -> Item:
         said |= {"campaign": campaign["name"], "campaign_id": campaign_text(campaign["id"])}
     if outcome.body["valid"] and campaign is not None:
         return said | {
-            "discount": discount_object(campaign["terms"]),
+            **_result(campaign["terms"], outcome.body),
             "order": _order(call, outcome.body, outcome),
             "applicable_to": _nothing(),
             "inapplicable_to": _nothing(),
@@ -165,6 +174,13 @@ def _single_validation(call: ValidateCoupon, outcome: Outcome) -> Item:
         }
     why = _why_not(outcome)
     return said | {"valid": False, "reason": why["message"], "key": why["key"], "error": why}
+
+
+def _result(terms: Item, body: Item) -> Item:
+    """What a voucher that is valid would do: its discount, or how much of the balance it would pay."""
+    if voucher_type(terms) == "GIFT_VOUCHER":
+        return {"gift": {"balance": body["balance"], "credits": body["discount"]}}
+    return {"discount": discount_object(terms)}
 
 
 def _of_coupon(call: Call, outcome: Outcome) -> Item:
@@ -190,13 +206,13 @@ def _redemption(call: Call, outcome: Outcome) -> Item:
     result = outcome.body
     campaign = _the_campaign(outcome, result)
     user = result.get("user")
-    coupon = {
+    coupon: Item = {
         "coupon": result["coupon"],
         "code": call.note["code"],
         "user": user,
-        "state": "redeemed",
-        "redemptions": 1,
+        **{name: result[name] for name in ("state", "uses_left", "balance") if name in result},
     }
+    gift = voucher_type(campaign["terms"]) == "GIFT_VOUCHER"
     return {
         "id": redemption_text(result["coupon"], result["redemption"]),
         "object": "redemption",
@@ -216,6 +232,7 @@ def _redemption(call: Call, outcome: Outcome) -> Item:
         "customer": None if user is None else _customer(user),
         "related_object_type": "voucher",
         "related_object_id": voucher_text(result["coupon"]),
+        "gift": {"amount": result.get("discount")} if gift else None,
         "voucher": voucher_object(coupon, campaign),
     }
 
@@ -231,7 +248,7 @@ def _rollback(call: Call, outcome: Outcome) -> Item:
         "customer_id": None if user is None else customer_text(user),
         "tracking_id": None,
         "metadata": {},
-        "amount": None,
+        "amount": outcome.body.get("amount"),
         "redemption": call.note["redemption"],
         "reason": call.note["reason"],
         "result": "SUCCESS",
@@ -282,10 +299,16 @@ def _action(call: Call, outcome: Outcome) -> Item:
 
 
 def voucher_object(coupon: Item, campaign: Item) -> Item:
-    """A voucher; `coupon` has `coupon` (its id), `code`, `state`, and perhaps `user` and `issued_at`."""
+    """A voucher; `coupon` has `coupon` (its id), `code`, `state`, and perhaps `user`, `issued_at` and what is left."""
+    terms = campaign["terms"]
+    quantity = uses(terms)
     code, user = coupon.get("code"), coupon.get("user")
     path = f"/v1/vouchers/{quote(code or '', safe='')}"
-    used = coupon["state"] in ("redeemed", "burned")
+    used = 1 if coupon["state"] in ("redeemed", "burned") else 0
+    if quantity is None:
+        used = int(coupon.get("balance", 1) == 0)
+    elif quantity > 1 and coupon["state"] in ("held", "reserved", "redeemed"):
+        used = quantity - int(coupon.get("uses_left", quantity))
     usable = coupon["state"] in ("held", "reserved", "redeemed", "available", "exported")
     issued = coupon.get("issued_at")
     return {
@@ -295,9 +318,8 @@ def voucher_object(coupon: Item, campaign: Item) -> Item:
         "campaign_id": campaign_text(campaign["id"]),
         "category": None,
         "category_id": None,
-        "type": "DISCOUNT_VOUCHER",
-        "discount": discount_object(campaign["terms"]),
-        "gift": None,
+        "type": voucher_type(terms),
+        **worth(terms, coupon.get("balance")),
         "loyalty_card": None,
         **dates(campaign),
         "validity_timeframe": None,
@@ -314,8 +336,8 @@ def voucher_object(coupon: Item, campaign: Item) -> Item:
         "object": "voucher",
         "publish": {"object": "list", "count": 0 if user is None else 1, "url": f"{path}/publications"},
         "redemption": {
-            "quantity": 1,
-            "redeemed_quantity": 1 if used else 0,
+            "quantity": quantity,
+            "redeemed_quantity": used,
             "object": "list",
             "url": f"{path}/redemptions",
         },

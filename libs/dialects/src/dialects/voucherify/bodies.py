@@ -77,11 +77,18 @@ class OrderBody(Body):
         return sum(known) if known and len(known) == len(sums) else None
 
 
+class CreditsBody(Body):
+    """How much of a gift card's balance to use; None: as much as the order comes to."""
+
+    credits: Minor | None = None
+
+
 class RedeemableBody(Body):
     """What is to be used: vouchers only."""
 
     object: Literal["voucher"]
     id: CodeText
+    gift: CreditsBody = CreditsBody()
 
 
 class RedemptionBody(Body):
@@ -97,6 +104,7 @@ class RedemptionBody(Body):
 class SingleBody(Body):
     """Body of the calls for one voucher whose code stands in the path."""
 
+    gift: CreditsBody = CreditsBody()
     order: OrderBody = OrderBody()
     customer: CustomerBody = CustomerBody()
     tracking_id: str | None = None

@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from contracts.campaigns import AmountOff, Discount, FixedPrice, PercentOff, Terms, UploadedSupply, Validity
+from contracts.campaigns import (
+    AmountOff,
+    Discount,
+    FixedPrice,
+    GiftCard,
+    PercentOff,
+    Terms,
+    UploadedSupply,
+    Validity,
+)
 from contracts.commands import GenerateCampaign, PublishCampaign
 from contracts.fields import Contract
 from contracts.identifiers import campaign_id
@@ -28,6 +37,7 @@ NOT_TEXT = "json:"
 CREATE = "create"
 """Request number of every creation: the name alone tells campaigns apart."""
 
+CAMPAIGN_TYPES = {"DISCOUNT_VOUCHER": "DISCOUNT_COUPONS", "GIFT_VOUCHER": "GIFT_VOUCHERS"}
 Number = int | Decimal
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -57,20 +67,52 @@ class DiscountBody(Contract):
         return FixedPrice(price=_whole(_there(self.fixed_amount, "fixed_amount"), "fixed_amount"))
 
 
-class RedemptionBody(Contract):
-    """How often each code may be used: once."""
+class GiftBody(Contract):
+    """What each gift card holds at first, in minor units."""
 
-    quantity: Literal[1] = 1
+    amount: Number
+    effect: Literal["APPLY_TO_ORDER"] | None = None
+
+    def canonical(self) -> Discount:
+        """The gift card. Raises RequestRefused."""
+        amount = _whole(self.amount, "amount", "gift")
+        if amount < 1:
+            raise _invalid("voucher/gift/amount", "must be 1 or more")
+        return GiftCard(balance=amount)
+
+
+class RedemptionBody(Contract):
+    """How often each code may be used; of gift cards nothing is said: they may be used until they are empty."""
+
+    quantity: Annotated[int, Field(ge=1, le=1_000, strict=True)] | None = None
 
 
 class VoucherBody(Contract):
     """What every voucher of the campaign is."""
 
-    type: Literal["DISCOUNT_VOUCHER"]
-    discount: DiscountBody
+    type: Literal["DISCOUNT_VOUCHER", "GIFT_VOUCHER"]
+    discount: DiscountBody | None = None
+    gift: GiftBody | None = None
     code_config: CodeConfig | None = None
     redemption: RedemptionBody | None = None
     is_referral_code: Literal[False] | None = None
+
+    def canonical(self) -> Discount:
+        """What the voucher is worth. Raises RequestRefused."""
+        wanted, other = (self.gift, self.discount) if self.type == "GIFT_VOUCHER" else (self.discount, self.gift)
+        name, others = ("gift", "discount") if self.type == "GIFT_VOUCHER" else ("discount", "gift")
+        if other is not None:
+            raise _invalid(f"voucher/{others}", f"does not go with a {self.type}")
+        if wanted is None:
+            raise _invalid(f"voucher/{name}", "is missing")
+        return wanted.canonical()
+
+    def uses(self) -> int:
+        """How often each may be used. Raises RequestRefused."""
+        quantity = None if self.redemption is None else self.redemption.quantity
+        if quantity is not None and self.type == "GIFT_VOUCHER":
+            raise _invalid("voucher/redemption/quantity", "must be null: a gift card may be used until it is empty")
+        return quantity or 1
 
 
 class CampaignBody(Contract):
@@ -78,7 +120,7 @@ class CampaignBody(Contract):
 
     name: Name
     description: Annotated[str, StringConstraints(max_length=500)] | None = None
-    campaign_type: Literal["DISCOUNT_COUPONS"] = "DISCOUNT_COUPONS"
+    campaign_type: Literal["DISCOUNT_COUPONS", "GIFT_VOUCHERS"] | None = None
     type: Literal["STATIC", "AUTO_UPDATE"] = "STATIC"
     vouchers_count: Annotated[int, Field(ge=0, le=MAX_CODES, strict=True)] | None = None
     start_date: str | None = None
@@ -97,11 +139,14 @@ def create(document: Any, profile: Profile) -> CreateCampaign:
     Raises RequestRefused.
     """
     if unlimited(document):
-        raise _invalid("voucher/redemption/quantity", "must be 1: codes that work many times are not offered")
+        raise _invalid("voucher/redemption/quantity", "must be 1 to 1,000: codes without limit are not offered")
     try:
         body = CampaignBody.model_validate(without_nulls(document))
     except ValidationError as error:
         raise refused_fields(error, document) from None
+    kind = CAMPAIGN_TYPES[body.voucher.type]
+    if body.campaign_type not in (None, kind):
+        raise _invalid("campaign_type", f"must be {kind} for a {body.voucher.type}")
     own: dict[str, str] = {OWN + "type": body.type}
     if body.description:
         own[OWN + "description"] = body.description
@@ -115,7 +160,8 @@ def create(document: Any, profile: Profile) -> CreateCampaign:
         terms = Terms(
             name=body.name,
             currency=profile.currency,
-            discount=body.voucher.discount.canonical(),
+            discount=body.voucher.canonical(),
+            uses=body.voucher.uses(),
             validity=Validity(
                 starts=_moment(body.start_date, "start_date") or UNSTATED_START,
                 ends=_moment(body.expiration_date, "expiration_date") or UNSTATED_END,
@@ -137,8 +183,10 @@ def create(document: Any, profile: Profile) -> CreateCampaign:
 
 
 def unlimited(document: Any) -> bool:
-    """Whether the document says that each code may be used without limit (quantity null)."""
+    """Whether the document says that each code may be used without limit (quantity null), and is no gift card."""
     voucher = document.get("voucher") if isinstance(document, dict) else None
+    if isinstance(voucher, dict) and voucher.get("type") == "GIFT_VOUCHER":
+        return False
     redemption = voucher.get("redemption") if isinstance(voucher, dict) else None
     return isinstance(redemption, dict) and "quantity" in redemption and redemption["quantity"] is None
 
@@ -155,16 +203,17 @@ def campaign_object(campaign: dict[str, Any]) -> dict[str, Any]:
     terms = campaign["terms"]
     own, metadata = split_metadata(terms)
     made = instant(campaign["created_at"])
+    kind = voucher_type(terms)
     return {
         "id": campaign_text(campaign["id"]),
         "name": campaign["name"],
         "description": own.get("description"),
-        "campaign_type": "DISCOUNT_COUPONS",
+        "campaign_type": CAMPAIGN_TYPES[kind],
         "type": own.get("type", "STATIC"),
         "voucher": {
-            "type": "DISCOUNT_VOUCHER",
-            "discount": discount_object(terms),
-            "redemption": {"quantity": 1},
+            "type": kind,
+            **worth(terms),
+            "redemption": {"quantity": uses(terms)},
             "code_config": json.loads(own["code_config"]) if "code_config" in own else {},
             "is_referral_code": False,
         },
@@ -196,6 +245,28 @@ def voucher_count(campaign: dict[str, Any]) -> int:
         + int(campaign.get("available_codes") or 0)
         + int(campaign.get("exported") or 0)
     )
+
+
+def voucher_type(terms: dict[str, Any]) -> str:
+    """What Voucherify calls the vouchers of canonical terms."""
+    return "GIFT_VOUCHER" if terms["discount"]["kind"] == "gift_card" else "DISCOUNT_VOUCHER"
+
+
+def uses(terms: dict[str, Any]) -> int | None:
+    """How often each voucher may be used; None: until its balance is empty."""
+    return None if terms["discount"]["kind"] == "gift_card" else int(terms.get("uses", 1))
+
+
+def worth(terms: dict[str, Any], balance: int | None = None) -> dict[str, Any]:
+    """`discount` and `gift` of a voucher, of which one is null; `balance` is what is left on a gift card."""
+    if terms["discount"]["kind"] != "gift_card":
+        return {"discount": discount_object(terms), "gift": None}
+    amount = int(terms["discount"]["balance"])
+    left = amount if balance is None else balance
+    return {
+        "discount": None,
+        "gift": {"amount": amount, "subtracted_amount": 0, "balance": left, "effect": "APPLY_TO_ORDER"},
+    }
 
 
 def discount_object(terms: dict[str, Any]) -> dict[str, Any]:
@@ -279,9 +350,9 @@ def _there(value: Number | None, field: str) -> Decimal:
     return Decimal(value)
 
 
-def _whole(value: Number, field: str) -> int:
+def _whole(value: Number, field: str, of: str = "discount") -> int:
     if value != int(value) or not 0 <= value <= 10**15:
-        raise _invalid(f"voucher/discount/{field}", "cannot be said in whole minor units, or hundredths of a percent")
+        raise _invalid(f"voucher/{of}/{field}", "cannot be said in whole minor units, or hundredths of a percent")
     return int(value)
 
 

@@ -41,6 +41,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "eligibility_invalid": (400, "invalid_campaign_params", "Invalid campaign params"),
     "not_this_users_coupon": (400, "customer_rules_violated", "Customer rules violated"),
     "order_amount_required": (400, "missing_amount", "Missing order amount"),
+    "redemption_already_returned": (400, "already_rolled_back", "Redemption already rolled back"),
     "unauthenticated": (401, "unauthorized", "Unauthorized"),
     "user_limit_reached": (400, "no_voucher_suitable_for_publication", "No voucher suitable for publication"),
     "user_day_limit_reached": (400, "no_voucher_suitable_for_publication", "No voucher suitable for publication"),

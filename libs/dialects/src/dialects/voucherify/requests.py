@@ -79,7 +79,7 @@ def import_codes(request: RawRequest, parameters: Parameters, profile: Profile) 
         if unlimited({"voucher": one}):
             raise invalid(
                 "Codes that work without limit are not offered.",
-                FieldProblem(f"/{position}/redemption/quantity", "must be 1"),
+                FieldProblem(f"/{position}/redemption/quantity", "must be 1, or left out"),
                 code="invalid_voucher",
                 status=400,
             )
@@ -145,6 +145,7 @@ def validate(request: RawRequest, parameters: Parameters, profile: Profile) -> C
         code=body.redeemables[0].id,
         user=body.customer.user(),
         amount=body.order.total(),
+        discount=body.redeemables[0].gift.credits,
         with_campaign=True,
         note={"answer": "stackable", **_order(body)},
     )
@@ -157,6 +158,7 @@ def validate_voucher(request: RawRequest, parameters: Parameters, profile: Profi
         code=_code(parameters),
         user=body.customer.user(),
         amount=body.order.total(),
+        discount=body.gift.credits,
         with_campaign=True,
         note={"answer": "single", **_order(body)},
     )
@@ -164,11 +166,12 @@ def validate_voucher(request: RawRequest, parameters: Parameters, profile: Profi
 
 def redeem(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
     body = read_body(read_json(request.body), RedemptionBody)
-    return _redeem(body.redeemables[0].id, body, "stackable")
+    return _redeem(body.redeemables[0].id, body, "stackable", body.redeemables[0].gift.credits)
 
 
 def redeem_voucher(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
-    return _redeem(_code(parameters), read_body(_optional(request), SingleBody), "single")
+    body = read_body(_optional(request), SingleBody)
+    return _redeem(_code(parameters), body, "single", body.gift.credits)
 
 
 def roll_back(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
@@ -295,12 +298,13 @@ def _upload(parameters: Parameters, codes: tuple[str, ...]) -> Call:
     )
 
 
-def _redeem(code: str, body: RedemptionBody | SingleBody, answer: str) -> Call:
+def _redeem(code: str, body: RedemptionBody | SingleBody, answer: str, credits: int | None) -> Call:
     user, amount = body.customer.user(), body.order.total()
+    coupon = CouponReference(code=code, user=user)
     return ChangeCoupon(
         request=None,
         campaign=None,
-        command=RedeemCoupon(coupon=CouponReference(code=code, user=user), order=body.order.number(), amount=amount),
+        command=RedeemCoupon(coupon=coupon, order=body.order.number(), amount=amount, discount=credits),
         with_campaign=True,
         note={"answer": answer, "code": code, **_order(body)},
     )

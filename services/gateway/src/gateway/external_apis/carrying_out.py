@@ -164,7 +164,10 @@ class _Doing:
                     "campaign": campaign,
                     "code": call.code,
                     "user": call.user,
+                    "order": call.order,
                     "amount": call.amount,
+                    "discount": call.discount,
+                    "items": [item.model_dump() for item in call.items],
                 }
                 return await core.validate(question)
             case GetCampaign():

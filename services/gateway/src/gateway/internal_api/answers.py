@@ -74,6 +74,15 @@ class CausedBy(Answer):
     at: datetime
 
 
+class BudgetView(Answer):
+    """What all discounts of a campaign may come to, in minor units: kept for coupons, spent, and free."""
+
+    total: int
+    reserved: int
+    spent: int
+    left: int
+
+
 class CampaignView(Answer):
     """A campaign with its exact counters. `chain`: of its events up to `seq`; `caused_by`: only as of a moment."""
 
@@ -92,6 +101,10 @@ class CampaignView(Answer):
     voided: int
     expired: int
     exported: int
+    currency: str
+    exponent: int
+    """Decimal places of the currency: amounts are whole minor units."""
+    budget: BudgetView | None
     seq: int
     chain: str
     as_of: datetime
@@ -111,6 +124,10 @@ class CouponView(Answer):
     id: str
     state: str
     user: str | None = None
+    uses_left: int | None = None
+    """Only of coupons with several uses."""
+    balance: int | None = None
+    """Only of gift cards, in minor units."""
     caused_by: CausedBy | None = None
 
 
@@ -139,6 +156,14 @@ class ValidateAnswer(Answer):
 
     valid: bool
     reasons: list[dict[str, Any]]
+    discount: int | None = None
+    payable: int | None = None
+    currency: str | None = None
+    exponent: int | None = None
+    uses_left: int | None = None
+    """Only of coupons with several uses: how many are left now."""
+    balance: int | None = None
+    """Only of gift cards: what is left now, in minor units."""
 
 
 class TerminalView(BaseModel):

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from contracts.fields import CodeText, Contract, Minor, OrderId, Party, UserId
 from contracts.identifiers import split_coupon_id
+from dialects.documents import OrderItems
 from dialects.protocol import FieldProblem, invalid
 from gateway.answering import not_found
 from gateway.guarding import GuardedRoute
@@ -41,7 +42,12 @@ class ValidateDocument(Contract):
     code: CodeText
     campaign: str | None = None
     user: UserId | None = None
+    order: OrderId | None = None
+    """The one that may have reserved the coupon."""
     amount: Minor | None = None
+    discount: Minor | None = None
+    """What the merchant decides, or how much of a gift card's balance to use."""
+    items: OrderItems = ()
     party: Party | None = None
     """Judge as this party; None: as the platform."""
 
