@@ -21,6 +21,7 @@ from coupon_core.audit import print_audit
 from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.continual_audit import ContinualAudit
 from coupon_core.lanes.emitting import Emitter
+from coupon_core.lanes.looking_up import CommandLog
 from coupon_core.lanes.loop import Core
 from coupon_core.lanes.reading import Reader
 from coupon_core.lanes.rebuilding import Continuations, RebuildingReader, SilentEmitter
@@ -146,7 +147,8 @@ async def serve_core(stop: asyncio.Event) -> None:
         batch_records=settings.batch_records,
         batch_effects=settings.batch_effects,
     )
-    queries = QueryApi(pool, codes, core, secrets.service_token())
+    log = CommandLog(settings.kafka_bootstrap, Reader(settings.partitions, *keys))
+    queries = QueryApi(pool, codes, core, log, secrets.service_token())
     app = health_app(lambda: why_not_ready(core, pool), extra_routes=queries.routes(), stop=stop)
     continual = ContinualAudit(pool, lambda: core.lanes, settings.audit_share)
     async with serve(app, settings.http_host, settings.http_port):
@@ -162,6 +164,7 @@ async def serve_core(stop: asyncio.Event) -> None:
                 await asyncio.gather(auditing, return_exceptions=True)
             await asyncio.wait_for(consumer.stop(), 5)
             await emitter.stop()
+            await log.close()
             await pool.close()
 
 

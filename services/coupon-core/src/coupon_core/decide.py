@@ -44,7 +44,7 @@ from coupon_core.model.lane import LaneState
 from coupon_core.model.recording import Cause
 from coupon_core.model.refused import Refused
 from coupon_core.operations import codes, create, give_back, issue, lane_wide, manage, redeem, void
-from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Call, Entry, Outcome, StoredRefusal, Work
+from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Call, Entry, Outcome, Work
 
 OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     GenerateCampaign: create.generate,
@@ -131,7 +131,7 @@ def decide(work: Work, entry: Entry) -> None:
     if isinstance(command, AdvanceClock) and lane.clock is not None:
         moment = lane.clock
     status = RUNNING if result is None else DONE
-    outcome = Outcome(record.id, entry.campaign, entry.hash, status, moment, result)
+    outcome = Outcome(record.id, entry.campaign, entry.hash, status, moment, result, position=entry.offset)
     work.outcomes[record.id] = outcome
     work.new_outcomes.append(outcome)
     if result is not None:
@@ -143,7 +143,8 @@ def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
     work.dead.append((entry, reason, detail))
     if reason == "our_bug" and entry.record is not None:
         lane = work.lanes[entry.partition]
-        outcome = Outcome(entry.record.id, entry.campaign, entry.hash, DEAD, lane.clock or entry.time, None)
+        at = lane.clock or entry.time
+        outcome = Outcome(entry.record.id, entry.campaign, entry.hash, DEAD, at, None, position=entry.offset)
         work.outcomes[outcome.command] = outcome
         work.new_outcomes.append(outcome)
         _reply(work, entry, outcome, outcome.at)
@@ -205,8 +206,9 @@ def _refuse(call: Call, refusal: Refusal, coupon: int | None) -> None:
     command = call.command
     user = getattr(command, "user", None) or getattr(getattr(command, "coupon", None), "user", None)
     order = getattr(command, "order", None)
-    call.work.refusals.append(StoredRefusal(call.entry, None, call.now, refusal, user, order, coupon))
-    outcome = Outcome(call.record.id, call.entry.campaign, call.entry.hash, REFUSED, call.now, refusal.as_json())
+    call.keep_refusal(None, refusal, user, order, coupon)
+    entry, body = call.entry, refusal.as_json()
+    outcome = Outcome(call.record.id, entry.campaign, entry.hash, REFUSED, call.now, body, position=entry.offset)
     call.work.outcomes[call.record.id] = outcome
     call.work.new_outcomes.append(outcome)
     _reply(call.work, call.entry, outcome, call.now)

@@ -58,6 +58,8 @@ class Outcome:
     at: datetime
     body: dict[str, Any] | None
     replayed: bool = False
+    position: int | None = None
+    """Where in its lane's log the command stands that was decided."""
 
 
 @dataclass(slots=True)
@@ -71,6 +73,8 @@ class StoredRefusal:
     user: str | None = None
     order: str | None = None
     coupon: int | None = None
+    seq: int | None = None
+    """The latest event of the campaign by then; None: there was no campaign."""
 
 
 @dataclass(slots=True)
@@ -183,7 +187,8 @@ class Work:
     taken_codes: list[tuple[int, int]] = field(default_factory=list)
     new_blocks: list[tuple[int, int, int, int]] = field(default_factory=list)
     new_exports: list[tuple[int, int, int]] = field(default_factory=list)
-    changed_facts: list[tuple[int, str, str, int, str]] = field(default_factory=list)
+    changed_facts: list[tuple[int, str, str, int, str, int]] = field(default_factory=list)
+    """(lane, kind, key, version, data, position of the command that told it)."""
     due: DueRange | None = None
     """What the barrier being decided ranges over, loaded for it."""
 
@@ -252,5 +257,13 @@ class Call:
         coupon: int | None = None,
     ) -> dict[str, Any]:
         """Keep the refusal of one row of a bulk command; returns it as it stands in the answer."""
-        self.work.refusals.append(StoredRefusal(self.entry, row, self.now, refusal, user, order, coupon))
+        self.keep_refusal(row, refusal, user, order, coupon)
         return refusal.as_json()
+
+    def keep_refusal(
+        self, row: int | None, refusal: Refusal, user: str | None, order: str | None, coupon: int | None
+    ) -> None:
+        """Keep a refusal of the whole command, or of one row, with the campaign's place in its history."""
+        campaign = None if self.entry.campaign is None else self.work.campaigns.get(self.entry.campaign)
+        seq = None if campaign is None else campaign.seq
+        self.work.refusals.append(StoredRefusal(self.entry, row, self.now, refusal, user, order, coupon, seq))

@@ -124,6 +124,7 @@ def _refusal_row(kept: StoredRefusal) -> outcomes.RefusalRow:
         kept.order,
         kept.coupon,
         json.dumps(kept.refusal.as_json(), ensure_ascii=False),
+        kept.seq,
     )
 
 

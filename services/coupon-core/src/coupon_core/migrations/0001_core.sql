@@ -33,6 +33,17 @@ CREATE TABLE lane_fact (
     PRIMARY KEY (partition, kind, key)
 );
 
+-- What each lane was told, and when: as `why` takes a decision again. Never changed.
+CREATE TABLE lane_fact_history (
+    partition integer NOT NULL,
+    position bigint NOT NULL,
+    kind text NOT NULL,
+    key text NOT NULL,
+    version bigint NOT NULL,
+    data text NOT NULL,
+    PRIMARY KEY (partition, kind, key, position)
+);
+
 CREATE TABLE campaign (
     number bigint PRIMARY KEY,
     id uuid NOT NULL UNIQUE,
@@ -164,7 +175,8 @@ CREATE TABLE outcome (
     hash bigint NOT NULL,
     status smallint NOT NULL,
     at timestamptz NOT NULL,
-    body text
+    body text,
+    position bigint
 );
 
 -- kind: 1 events, 2 refusals, 3 continuation commands, 4 dead letters; body: zstd of JSON lines; chain: of events,
@@ -199,6 +211,7 @@ CREATE TABLE refusal (
     order_id text,
     coupon bigint,
     body text NOT NULL,
+    seq bigint,
     PRIMARY KEY (command, row)
 );
 CREATE INDEX refusal_user ON refusal (user_id) WHERE user_id IS NOT NULL;
@@ -219,5 +232,5 @@ CREATE TABLE dead_letter (
 -- migrate: rollback
 
 DROP TABLE dead_letter, refusal, journal, outcome, code_block, exported_range, uploaded_code, redemption,
-    period_count, coupon, campaign, lane_fact, lane, platform;
+    period_count, coupon, campaign, lane_fact_history, lane_fact, lane, platform;
 DROP FUNCTION journal_is_append_only;

@@ -103,6 +103,8 @@ class Folding:
     """Of the wanted coupons."""
     over: bool = False
     """An event beyond the moment was met; no later one can count."""
+    issues: list[datetime] = field(default_factory=list)
+    """When coupons were issued, in order; kept only where the campaign counts them by period."""
     _states: dict[int, int] = field(default_factory=dict)
     """Of coupons that are only counted."""
     _line: bytes = b""
@@ -126,6 +128,8 @@ class Folding:
                         self.caused_of[coupon] = told.caused_by
                 else:
                     self._count(kind, coupon)
+                if kind == ISSUED and self._at_work().counted:
+                    self.issues.append(at)
             campaign, self._line = self._at_work(), line[0]
             campaign.seq = seq
             if not self.only_wanted:
@@ -138,6 +142,10 @@ class Folding:
             return None
         event = json.loads(self._line)
         return Told(event["seq"], event["type"], 0, datetime.fromisoformat(event["time"]), event).caused_by
+
+    def knows(self, number: int) -> bool:
+        """Whether the coupon had come into being."""
+        return number in self.coupons or number in self._states
 
     # --- what happens to a campaign
 

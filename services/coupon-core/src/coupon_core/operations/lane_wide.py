@@ -99,9 +99,7 @@ def set_building_rules(call: Call) -> dict[str, Any]:
     known = call.lane.facts.rules.get(command.party)
     if known is None or known[0] < command.version:
         call.lane.facts.rules[command.party] = (command.version, command.rules)
-        call.work.changed_facts.append(
-            (command.partition, "rules", command.party, command.version, command.rules.model_dump_json())
-        )
+        _remember(call, "rules", command.party, command.version, command.rules.model_dump_json())
     return {"partition": command.partition, "version": call.lane.facts.rules[command.party][0]}
 
 
@@ -112,7 +110,7 @@ def set_merchant(call: Call) -> dict[str, Any]:
     known = call.lane.facts.merchants.get(merchant)
     if known is None or known[0] < command.version:
         call.lane.facts.merchants[merchant] = (command.version, command.state)
-        call.work.changed_facts.append((command.partition, "merchant", merchant, command.version, command.state))
+        _remember(call, "merchant", merchant, command.version, command.state)
     return {"partition": command.partition, "version": call.lane.facts.merchants[merchant][0]}
 
 
@@ -122,7 +120,10 @@ def set_tool(call: Call) -> dict[str, Any]:
     known = call.lane.facts.tools.get(command.tool)
     if known is None or known.version < command.version:
         call.lane.facts.tools[command.tool] = command
-        call.work.changed_facts.append(
-            (command.partition, "tool", command.tool, command.version, command.model_dump_json())
-        )
+        _remember(call, "tool", command.tool, command.version, command.model_dump_json())
     return {"partition": command.partition, "version": call.lane.facts.tools[command.tool].version}
+
+
+def _remember(call: Call, kind: str, key: str, version: int, data: str) -> None:
+    entry = call.entry
+    call.work.changed_facts.append((entry.partition, kind, key, version, data, entry.offset))

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from coupon_core.codes.generated import GeneratedCodes
+from coupon_core.lanes.looking_up import CommandLog
 from coupon_core.lanes.loop import Core
 from coupon_core.queries import (
     auditing,
@@ -26,6 +27,7 @@ from coupon_core.queries import (
     resolving,
     status,
     validating,
+    why,
 )
 from coupon_core.queries.asking import Problem, json_bytes
 from coupon_core.queries.source import Source
@@ -49,6 +51,7 @@ ROUTES: tuple[tuple[str, str, Question], ...] = (
     ("GET", "/resolve", resolving.resolve),
     ("POST", "/validate", validating.validate),
     ("GET", "/commands/{command}", commands.one),
+    ("GET", "/commands/{command}/why", why.one),
     ("GET", "/dead-letters", dead_letters.many),
     ("GET", "/dead-letters/{letter}", dead_letters.one),
     ("POST", "/dead-letters/{letter}/redriven", dead_letters.redriven),
@@ -69,8 +72,8 @@ logger = structlog.get_logger()
 class QueryApi:
     """The read API. `routes()` go into the process's HTTP application."""
 
-    def __init__(self, pool: Pool, codes: GeneratedCodes, core: Core, service_token: str) -> None:
-        self._source = Source(pool, codes, core)
+    def __init__(self, pool: Pool, codes: GeneratedCodes, core: Core, log: CommandLog, service_token: str) -> None:
+        self._source = Source(pool, codes, core, log)
         self._expected = f"Bearer {service_token}".encode()
 
     def routes(self) -> list[BaseRoute]:

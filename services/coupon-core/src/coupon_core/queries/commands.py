@@ -24,11 +24,11 @@ async def one(source: Source, request: Request) -> dict[str, Any]:
     try:
         command = UUID(request.path_params["command"])
     except ValueError:
-        raise _not_found() from None
+        raise command_not_found() from None
     async with source.snapshot() as connection:
         found = await outcome_with_campaign(connection, command)
         if found is None:
-            raise _not_found()
+            raise command_not_found()
         outcome, campaign = found
         if outcome.status == RUNNING:
             raise Problem(404, "command_running", "The command is accepted; its work goes on in slices.", retry=True)
@@ -47,5 +47,5 @@ async def one(source: Source, request: Request) -> dict[str, Any]:
     }
 
 
-def _not_found() -> Problem:
+def command_not_found() -> Problem:
     return Problem(404, "command_not_found", "No such command was decided: it is on its way, or was never sent.")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes
+from coupon_core.lanes.looking_up import CommandLog
 from coupon_core.lanes.loop import Core
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.recording import instant
@@ -28,6 +29,7 @@ class Source:
     pool: Pool
     codes: GeneratedCodes
     core: Core
+    log: CommandLog
 
     def snapshot(self) -> AbstractAsyncContextManager[Connection]:
         """A read-only connection that sees one moment. Raises TimeoutError when all connections are busy."""

@@ -56,7 +56,15 @@ def from_row(row: Row) -> Campaign:
         budget=row["budget"],
         budget_reserved=row["budget_reserved"] or 0,
         budget_spent=row["budget_spent"] or 0,
-        counts=[0, *row[17:23]],
+        counts=[
+            0,
+            row["held"],
+            row["reserved"],
+            row["redeemed"],
+            row["burned"],
+            row["voided"],
+            row["expired"],
+        ],
         chain=row["chain"],
     )
 

@@ -37,6 +37,15 @@ async def free_codes(connection: Connection, wanted: Sequence[tuple[int, int]]) 
     return found
 
 
+AT = "SELECT position, code, shown FROM uploaded_code WHERE campaign = $1 AND position = ANY($2::bigint[])"
+
+
+async def codes_at(connection: Connection, campaign: int, positions: Sequence[int]) -> list[UploadedCode]:
+    """Uploaded codes by position, as if none were given out, in order."""
+    codes = [UploadedCode(row[0], row[1], row[2]) for row in await connection.fetch(AT, campaign, positions)]
+    return sorted(codes, key=lambda code: code.position)
+
+
 INSERT_CODES = """
 INSERT INTO uploaded_code (campaign, position, code, shown, taken)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bool[])

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
+
 from contracts.commands import BuildingRules, SetTool
 from coupon_core.model.lane import Facts
 from coupon_core.storage import Connection
@@ -90,8 +92,23 @@ FACTS = "SELECT kind, key, version, data FROM lane_fact WHERE partition = $1"
 
 async def facts_of(connection: Connection, partition: int) -> Facts:
     """All the lane was told."""
+    return _facts(await connection.fetch(FACTS, partition))
+
+
+FACTS_BEFORE = """
+SELECT DISTINCT ON (kind, key) kind, key, version, data FROM lane_fact_history
+WHERE partition = $1 AND position < $2 ORDER BY kind, key, position DESC
+"""
+
+
+async def facts_before(connection: Connection, partition: int, position: int) -> Facts:
+    """All the lane had been told when it decided the command at this position of its log."""
+    return _facts(await connection.fetch(FACTS_BEFORE, partition, position))
+
+
+def _facts(rows: Sequence[asyncpg.Record]) -> Facts:
     facts = Facts()
-    for row in await connection.fetch(FACTS, partition):
+    for row in rows:
         if row["kind"] == "rules":
             facts.rules[row["key"]] = (row["version"], BuildingRules.model_validate_json(row["data"]))
         elif row["kind"] == "merchant":
@@ -109,11 +126,18 @@ WHERE lane_fact.version < excluded.version
 """
 
 
-async def write_facts(connection: Connection, facts: Sequence[tuple[int, str, str, int, str]]) -> None:
-    """Store (partition, kind, key, version, data); an older version changes nothing."""
-    newest = {(partition, kind, key): (version, data) for partition, kind, key, version, data in facts}
+KEEP_FACTS = """
+INSERT INTO lane_fact_history (partition, kind, key, version, data, position)
+SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[])
+"""
+
+
+async def write_facts(connection: Connection, facts: Sequence[tuple[int, str, str, int, str, int]]) -> None:
+    """Store (partition, kind, key, version, data, position); an older version changes nothing. All are kept, too."""
+    newest = {fact[:3]: fact[3:5] for fact in facts}
     rows = [(*key, *value) for key, value in newest.items()]
     await connection.execute(WRITE_FACTS, *_columns(rows, 5))
+    await connection.execute(KEEP_FACTS, *_columns(facts, 6))
 
 
 PLATFORM_ROW = """

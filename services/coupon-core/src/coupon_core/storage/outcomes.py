@@ -25,11 +25,11 @@ async def outcomes_of(connection: Connection, commands: Sequence[UUID]) -> list[
 
 
 INSERT = """
-INSERT INTO outcome (command, campaign, hash, status, at, body)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::timestamptz[], $6::text[])
+INSERT INTO outcome (command, campaign, hash, status, at, body, position)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::timestamptz[], $6::text[], $7::bigint[])
 ON CONFLICT (command) DO UPDATE
 SET campaign = excluded.campaign, hash = excluded.hash, status = excluded.status, at = excluded.at,
-    body = excluded.body
+    body = excluded.body, position = excluded.position
 """
 
 
@@ -37,7 +37,7 @@ async def write_outcomes(connection: Connection, outcomes: Sequence[Outcome]) ->
     """Store outcomes; of one command the last counts (work that went on, a redrive, an id used after 35 days)."""
     last = {outcome.command: outcome for outcome in outcomes}
     rows = [
-        (o.command, o.campaign, o.hash, o.status, o.at, None if o.body is None else _text(o.body))
+        (o.command, o.campaign, o.hash, o.status, o.at, None if o.body is None else _text(o.body), o.position)
         for o in last.values()
     ]
     await connection.execute(INSERT, *[list(column) for column in zip(*rows, strict=True)])
@@ -47,12 +47,13 @@ _text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 INSERT_REFUSALS = """
-INSERT INTO refusal (command, row, at, campaign, party, code, user_id, order_id, coupon, body)
+INSERT INTO refusal (command, row, at, campaign, party, code, user_id, order_id, coupon, body, seq)
 SELECT * FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-    $8::text[], $9::bigint[], $10::text[])
-ON CONFLICT (command, row) DO UPDATE SET at = excluded.at, code = excluded.code, body = excluded.body
+    $8::text[], $9::bigint[], $10::text[], $11::bigint[])
+ON CONFLICT (command, row) DO UPDATE SET at = excluded.at, code = excluded.code, body = excluded.body,
+    seq = excluded.seq
 """
-RefusalRow = tuple[UUID, int, datetime, UUID | None, str, str, str | None, str | None, int | None, str]
+RefusalRow = tuple[UUID, int, datetime, UUID | None, str, str, str | None, str | None, int | None, str, int | None]
 
 
 async def write_refusals(connection: Connection, rows: Sequence[RefusalRow]) -> None:

@@ -215,7 +215,7 @@ def lines_with(text: bytes, bodies: Sequence[bytes]) -> list[str]:
 # --- outcomes
 
 OUTCOME = f"""
-SELECT o.command, o.campaign AS campaign_id, o.hash, o.status, o.at, o.body, {COLUMNS}
+SELECT o.command, o.campaign AS campaign_id, o.hash, o.status, o.at, o.body, o.position AS place, {COLUMNS}
 FROM outcome o LEFT JOIN campaign c ON c.id = o.campaign WHERE o.command = $1
 """
 
@@ -226,8 +226,19 @@ async def outcome_with_campaign(connection: Connection, command: UUID) -> tuple[
     if row is None:
         return None
     body = None if row["body"] is None else json.loads(row["body"])
-    outcome = Outcome(row["command"], row["campaign_id"], row["hash"], row["status"], row["at"], body)
+    outcome = Outcome(
+        row["command"], row["campaign_id"], row["hash"], row["status"], row["at"], body, position=row["place"]
+    )
     return outcome, None if row["number"] is None else from_row(row)
+
+
+SEQ_OF_REFUSALS = "SELECT min(seq) FROM refusal WHERE command = $1"
+
+
+async def seq_of_refusals(connection: Connection, command: UUID) -> int | None:
+    """How many events its campaign had when a command, or the first of its rows, was refused."""
+    found: int | None = await connection.fetchval(SEQ_OF_REFUSALS, command)
+    return found
 
 
 # --- lanes
