@@ -8,7 +8,10 @@ from uuid import UUID
 
 import pytest
 
+from contracts.campaigns import TermsChange
 from contracts.commands import (
+    ActivateCampaign,
+    AmendCampaign,
     ChangeQuantity,
     ClaimCoupon,
     ExportCodes,
@@ -76,7 +79,7 @@ EXPECTED_COUPONS = {
 # none, draft, generating, active, paused, exhausted, ended, stopped, failed
 EXPECTED_CAMPAIGNS = {
     "generate": "draft|generating|active exists exists exists exists exists exists exists exists",
-    "publish": "draft|active exists exists exists exists exists exists exists exists",
+    "publish": "active exists exists exists exists exists exists exists exists",
     "activate": "unknown generating|active no no no no no no no",
     "finish generating": "unknown no active no no no no no no",
     "fail generating": "unknown no failed no no no no no no",
@@ -240,6 +243,8 @@ CAMPAIGN_WAYS: dict[str, Callable[[MemoryLane], UUID]] = {
     "stopped": then(STOP),
 }
 CAMPAIGN_COMMANDS: dict[str, Contract] = {
+    "activate": ActivateCampaign(),
+    "amend": AmendCampaign(terms=TermsChange(name="other")),
     "change quantity": ChangeQuantity(quantity=5),
     "upload codes": UploadCodes(codes=("A3",)),
     "unpublish": UnpublishCampaign(),

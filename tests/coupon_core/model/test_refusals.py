@@ -7,8 +7,10 @@ from uuid import UUID
 
 import pytest
 
+from contracts.campaigns import TermsChange
 from contracts.commands import (
     AdvanceClock,
+    AmendCampaign,
     BuildingRules,
     ChangeQuantity,
     ClaimCoupon,
@@ -77,6 +79,15 @@ def campaign_not_active(lane: MemoryLane) -> str:
 
 def campaign_state_forbids(lane: MemoryLane) -> str:
     return lane.refused(ResumeCampaign(), campaign=lane.generate())
+
+
+def amendment_forbidden(lane: MemoryLane) -> str:
+    return lane.refused(AmendCampaign(terms=TermsChange(minimum_spend=1)), campaign=held(lane))
+
+
+def terms_invalid(lane: MemoryLane) -> str:
+    many = TermsChange(redeemable_by=(MERCHANT,) * 101)
+    return lane.refused(AmendCampaign(terms=many), campaign=lane.generate())
 
 
 def campaign_not_started(lane: MemoryLane) -> str:
@@ -406,7 +417,7 @@ WAYS: dict[str, Callable[[MemoryLane], str]] = {
         *(redemption_not_found, redemption_already_returned, return_above_redeemed, partial_return_impossible),
         *(too_many_redemptions, item_required, discount_required, discount_not_expected, discount_above_amount),
         *(discount_above_cap, balance_too_low, nothing_to_pay, amount_not_expected, budget_exhausted),
-        *(budget_needs_cap, budget_too_small),
+        *(budget_needs_cap, budget_too_small, amendment_forbidden, terms_invalid),
         *(coupon_voided, coupon_burned, not_this_users_coupon, minimum_spend_not_met, order_amount_required),
         *(price_not_paid, end_before_start, quantity_required, quantity_below_issued),
         *(currency_unknown, building_rule_forbids, merchant_not_active, not_allowed, idempotency_conflict),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 from functools import cache
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, create_model, model_validator
 
 from contracts.fields import CodeText, Contract, Count, Currency, Minor, Party, Text
 
@@ -230,3 +230,17 @@ class Terms(Contract):
         if len(self.redeemable_by) > 100 or len(self.senders) > 100:
             raise ValueError("redeemable_by and senders take at most 100 parties each")
         return self
+
+
+if TYPE_CHECKING:
+
+    class TermsChange(Contract):
+        """Terms of which each may be left out: None changes nothing."""
+
+    ClearableTerm = str
+else:
+    _hints = get_type_hints(Terms, include_extras=True)
+    _fields: dict[str, Any] = {name: (_hints[name] | None, None) for name in Terms.model_fields}
+    TermsChange = create_model("TermsChange", __base__=Contract, __module__=__name__, **_fields)
+    TermsChange.__doc__ = "Terms of which each may be left out: None changes nothing."
+    ClearableTerm = Literal[tuple(name for name, field in Terms.model_fields.items() if not field.is_required())]

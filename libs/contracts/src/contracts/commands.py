@@ -11,7 +11,17 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, TypeAdapter, create_model
 
-from contracts.campaigns import AttributeName, GeneratedSupply, GivenSupply, SharedSupply, Supply, Terms, UploadedSupply
+from contracts.campaigns import (
+    AttributeName,
+    ClearableTerm,
+    GeneratedSupply,
+    GivenSupply,
+    SharedSupply,
+    Supply,
+    Terms,
+    TermsChange,
+    UploadedSupply,
+)
 from contracts.fields import (
     CodeText,
     Contract,
@@ -37,6 +47,27 @@ class GenerateCampaign(Contract):
     supply: Annotated[GeneratedSupply | SharedSupply | UploadedSupply, Field(discriminator="kind")] = GeneratedSupply()
     quantity: Count | None = None
     """Coupons that may be issued; required for `generated`; None: as many as are asked for (or codes uploaded)."""
+    draft: bool = False
+    """Keep it as a draft: it may be amended freely, and gives nothing out before `ActivateCampaign`."""
+
+
+class ActivateCampaign(Contract):
+    """Bring a draft's codes into being: draft → generating → active."""
+
+
+class AmendCampaign(Contract):
+    """Change the terms of a campaign. What holders of its coupons were promised cannot become worse.
+
+    Of a draft, and as long as nothing is issued or exported, all terms may change; afterwards only `name`, `metadata`,
+    `listed`, `price`, `senders`, `low_pool_at`, the limits per user, a limit per day, week or month from one number to
+    another, a greater budget, more parties in `redeemable_by`, and, where coupons have no time of their own, a later
+    end.
+    """
+
+    terms: TermsChange = Field(default_factory=TermsChange)
+    """The terms to change, whole (a list or the validity replaces the one before); null changes nothing."""
+    clear: Annotated[tuple[ClearableTerm, ...], Field(max_length=50)] = ()
+    """Names of terms to be as if they had not been sent, such as `per_user_limit`: no limit."""
 
 
 class PublishCampaign(Contract):
@@ -276,6 +307,8 @@ class SetTool(Contract):
 
 Command = (
     GenerateCampaign
+    | ActivateCampaign
+    | AmendCampaign
     | PublishCampaign
     | UnpublishCampaign
     | PauseCampaign
@@ -300,6 +333,8 @@ Command = (
 )
 COMMANDS: tuple[type[Contract], ...] = (
     GenerateCampaign,
+    ActivateCampaign,
+    AmendCampaign,
     PublishCampaign,
     UnpublishCampaign,
     PauseCampaign,

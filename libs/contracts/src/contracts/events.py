@@ -37,6 +37,21 @@ class CampaignCreated(Fact):
 class CampaignGenerationStarted(Fact):
     """draft → generating."""
 
+    rules: dict[str, int] = Field(default_factory=dict)
+    """Of a draft that is activated: versions of the building rules it was checked against then, by party."""
+
+
+class CampaignAmended(Fact):
+    """Terms were changed; the state stays. `before` and `after` hold what changed, as it stands in the terms."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    starts: datetime
+    """As it is now, in UTC; so is `ends`."""
+    ends: datetime
+    rules: dict[str, int] = Field(default_factory=dict)
+    """Versions of the building rules the new terms were checked against, by party."""
+
 
 class CampaignGenerated(Fact):
     """generating → active: Scrip made the campaign; its codes exist."""
@@ -259,6 +274,7 @@ class CouponExpired(Fact):
 
 EVENT_TYPES: dict[type[Fact], str] = {
     CampaignCreated: "scrip.campaign.created.v1",
+    CampaignAmended: "scrip.campaign.amended.v1",
     CampaignGenerationStarted: "scrip.campaign.generation_started.v1",
     CampaignGenerated: "scrip.campaign.generated.v1",
     CampaignPublished: "scrip.campaign.published.v1",

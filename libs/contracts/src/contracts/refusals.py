@@ -54,6 +54,19 @@ class CampaignStateForbids(Refusal):
     operation: str
 
 
+class AmendmentForbidden(Refusal):
+    code = "amendment_forbidden"
+    message = "Coupons or codes of the campaign are out: {term} cannot be changed{unless}."
+    term: str
+    unless: str
+
+
+class TermsInvalid(Refusal):
+    code = "terms_invalid"
+    message = "The campaign's terms would not hold together: {detail}."
+    detail: str
+
+
 class CampaignNotStarted(Refusal):
     code = "campaign_not_started"
     message = "Coupons of this campaign may be used from {starts} on."

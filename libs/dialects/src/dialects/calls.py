@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from contracts.commands import (
+    ActivateCampaign,
+    AmendCampaign,
     ChangeQuantity,
     ClaimCoupon,
     ExportCodes,
@@ -74,7 +76,9 @@ class CreateCampaign(Ordered):
 
 
 CampaignCommand = (
-    UnpublishCampaign
+    ActivateCampaign
+    | AmendCampaign
+    | UnpublishCampaign
     | PauseCampaign
     | ResumeCampaign
     | StopCampaign

@@ -13,7 +13,15 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, model_validator
 
 from contracts import commands
-from contracts.campaigns import GeneratedSupply, GivenSupply, SharedSupply, Terms, UploadedSupply
+from contracts.campaigns import (
+    ClearableTerm,
+    GeneratedSupply,
+    GivenSupply,
+    SharedSupply,
+    Terms,
+    TermsChange,
+    UploadedSupply,
+)
 from contracts.commands import CouponReference, IssueRow, OrderItem
 from contracts.fields import CodeText, Contract, Count, Minor, OrderId, Reason, UserId
 from contracts.identifiers import split_coupon_id
@@ -120,9 +128,13 @@ class GenerateDocument(CampaignDocument):
     """A campaign the merchant orders from Scrip."""
 
     supply: Annotated[GeneratedSupply | SharedSupply, Field(discriminator="kind")] = GeneratedSupply()
+    draft: bool = False
+    """Keep it as a draft until it is activated."""
 
     def call(self, named: Named) -> Call:
-        command = commands.GenerateCampaign(terms=self.terms(), supply=self.supply, quantity=self.quantity)
+        command = commands.GenerateCampaign(
+            terms=self.terms(), supply=self.supply, quantity=self.quantity, draft=self.draft
+        )
         return self._create(named, command)
 
 
@@ -137,6 +149,24 @@ class ChangeDocument(Document):
         return ChangeCampaign(
             request=named.request, wait=named.wait, campaign=named.a_campaign(), command=self.command()
         )
+
+
+class ActivateDocument(ChangeDocument):
+    """Bring a draft's codes into being."""
+
+    def command(self) -> CampaignCommand:
+        return commands.ActivateCampaign()
+
+
+class AmendDocument(TermsChange, ChangeDocument):
+    """Other terms, flat: those left out stay as they are."""
+
+    clear: Annotated[tuple[ClearableTerm, ...], Field(max_length=50)] = ()
+    """Names of terms to be as if they had not been sent, such as `per_user_limit`: no limit."""
+
+    def command(self) -> CampaignCommand:
+        change = TermsChange(**{name: getattr(self, name) for name in TermsChange.model_fields})
+        return commands.AmendCampaign(terms=change, clear=self.clear)
 
 
 class UnpublishDocument(ChangeDocument):
@@ -388,6 +418,8 @@ class FindDocument(Document):
 OperationName = Literal[
     "publish",
     "generate",
+    "activate",
+    "amend",
     "unpublish",
     "pause",
     "resume",
@@ -409,6 +441,8 @@ OperationName = Literal[
 DOCUMENTS: dict[OperationName, type[Document]] = {
     "publish": PublishDocument,
     "generate": GenerateDocument,
+    "activate": ActivateDocument,
+    "amend": AmendDocument,
     "unpublish": UnpublishDocument,
     "pause": PauseDocument,
     "resume": ResumeDocument,

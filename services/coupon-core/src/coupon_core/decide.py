@@ -13,7 +13,9 @@ from typing import Any
 from contracts.answers import RefusalAnswer, Reply
 from contracts.commands import (
     LANE_WIDE,
+    ActivateCampaign,
     AdvanceClock,
+    AmendCampaign,
     ChangeQuantity,
     ClaimCoupon,
     ExportCodes,
@@ -43,11 +45,13 @@ from coupon_core.answering import with_codes
 from coupon_core.model.lane import LaneState
 from coupon_core.model.recording import Cause
 from coupon_core.model.refused import Refused
-from coupon_core.operations import codes, create, give_back, issue, lane_wide, manage, redeem, void
+from coupon_core.operations import amend, codes, create, give_back, issue, lane_wide, manage, redeem, void
 from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Call, Entry, Outcome, Work
 
 OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     GenerateCampaign: create.generate,
+    ActivateCampaign: create.activate,
+    AmendCampaign: amend.amend,
     PublishCampaign: create.publish,
     UnpublishCampaign: manage.unpublish,
     PauseCampaign: manage.pause,
@@ -70,11 +74,14 @@ OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     SetMerchant: lane_wide.set_merchant,
     SetTool: lane_wide.set_tool,
 }
-BARRIERS: frozenset[type[Contract]] = frozenset({RunDue, VoidCampaign})
-"""Commands over a range: what came before them is written first."""
+BARRIERS: frozenset[type[Contract]] = frozenset({RunDue, VoidCampaign, AmendCampaign})
+"""Commands over a range, or that change what must be loaded: what came before is written first, what follows is loaded
+anew."""
 
 TOOL_RIGHTS: dict[type[Contract], ToolRight] = {
     GenerateCampaign: "generate",
+    ActivateCampaign: "generate",
+    AmendCampaign: "manage",
     IssueCoupons: "issue",
     ClaimCoupon: "issue",
     RedeemCoupon: "redeem",

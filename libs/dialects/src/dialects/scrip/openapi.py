@@ -14,6 +14,8 @@ Item = dict[str, Any]
 COMMANDS: tuple[tuple[str, str, OperationName, str], ...] = (
     ("post", "/campaigns", "publish", "Publish a campaign of the merchant's own"),
     ("post", "/campaigns/generate", "generate", "Order a campaign whose codes Scrip makes"),
+    ("post", "/campaigns/{campaign}/activate", "activate", "Bring a draft's codes into being"),
+    ("post", "/campaigns/{campaign}/amend", "amend", "Change a campaign's terms"),
     ("post", "/campaigns/{campaign}/unpublish", "unpublish", "Take a campaign out of the catalogue"),
     ("post", "/campaigns/{campaign}/pause", "pause", "Pause a campaign"),
     ("post", "/campaigns/{campaign}/resume", "resume", "End a pause"),

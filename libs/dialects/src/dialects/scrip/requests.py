@@ -185,6 +185,8 @@ ROUTES: tuple[Route[Operation], ...] = tuple(
         ("POST", "/campaigns/generate", _documented("generate")),
         ("GET", "/campaigns", list_campaigns),
         ("GET", "/campaigns/{campaign}", get_campaign),
+        ("POST", "/campaigns/{campaign}/activate", _documented("activate")),
+        ("POST", "/campaigns/{campaign}/amend", _documented("amend")),
         ("POST", "/campaigns/{campaign}/unpublish", _documented("unpublish")),
         ("POST", "/campaigns/{campaign}/pause", _documented("pause")),
         ("POST", "/campaigns/{campaign}/resume", _documented("resume")),

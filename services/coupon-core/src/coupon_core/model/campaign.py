@@ -91,6 +91,8 @@ class Campaign:
     """Of the events so far (`model/chain.py`)."""
     new: bool = False
     changed: bool = False
+    amended: bool = False
+    """Its terms are others than its row says."""
     text: str = ""
     """The id as text, made once."""
     lasting: bool = False

@@ -179,6 +179,15 @@ class Folding:
     def set_state(self, state: Any) -> None:
         self._at_work().state = state
 
+    def amend(self, told: Told) -> None:
+        campaign, data = self._at_work(), told.data
+        terms = campaign.terms.model_dump(mode="json") | data["after"]
+        campaign.terms = Terms.model_validate_json(json.dumps(terms))
+        campaign.starts, campaign.ends = datetime.fromisoformat(data["starts"]), datetime.fromisoformat(data["ends"])
+        campaign.listed = data["after"].get("listed", campaign.listed)
+        campaign.budget = campaign.terms.budget
+        campaign.look_up_terms()
+
     def publish(self, told: Told) -> None:
         self._at_work().state, self._at_work().listed = "active", told.data["listed"]
 
@@ -312,6 +321,7 @@ def _state(name: str) -> Fold:
 
 FOLD: dict[type[Fact], Fold] = {
     events.CampaignCreated: Folding.create,
+    events.CampaignAmended: Folding.amend,
     events.CampaignGenerationStarted: _state("generating"),
     events.CampaignGenerated: _state("active"),
     events.CampaignPublished: Folding.publish,

@@ -151,8 +151,9 @@ CAMPAIGNS: Table = _table(
     {
         "generate": (To(("draft", "generating", "active"), "draft where asked for, else at once active"),
                      *(_EXISTS,) * 8),
-        "publish": (To(("draft", "active"), "draft where asked for, else at once active"), *(_EXISTS,) * 8),
-        "activate": (_UNKNOWN, To(("generating", "active"), "a published one at once active"), *(_FORBIDDEN,) * 7),
+        "publish": (To(("active",)), *(_EXISTS,) * 8),
+        "activate": (_UNKNOWN, To(("generating", "active"), "at once active where it is published, not generated"),
+                     *(_FORBIDDEN,) * 7),
         "finish generating": (_UNKNOWN, _FORBIDDEN, To(("active",)), *(_FORBIDDEN,) * 6),
         "fail generating": (_UNKNOWN, _FORBIDDEN, To(("failed",)), *(_FORBIDDEN,) * 6),
         "amend": (_UNKNOWN, _SAME, _FORBIDDEN, _SAME, _SAME, _SAME, *(_FORBIDDEN,) * 3),

@@ -30,7 +30,7 @@ from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.eligibility import check_rule
 from coupon_core.model.hours import next_opening
-from coupon_core.model.lifecycle import move
+from coupon_core.model.lifecycle import allow, move
 from coupon_core.model.money import currencies
 from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds, range_bounds
@@ -49,12 +49,12 @@ def check_windows(validity: Validity, starts: datetime, ends: datetime) -> None:
         raise Refused(NeverUsable(starts=starts, ends=ends))
 
 
-def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign:
-    """A draft campaign in the view, with its first event; or a refusal."""
-    terms, supply, work = command.terms, command.supply, call.work
-    exists = work.campaigns.get(call.entry.campaign_id())
-    if exists is not None:
-        raise Refused(CampaignExists(campaign=exists.text))
+def check_terms(call: Call, terms: Terms) -> tuple[datetime, datetime]:
+    """First and last instant (exclusive) of the terms, when they hold whatever the supply: new ones, or amended.
+
+    Raises:
+        Refused: by the rule they break. Building rules are not asked here.
+    """
     if terms.currency not in currencies():
         raise Refused(CurrencyUnknown(currency=terms.currency))
     if terms.budget is not None:
@@ -67,6 +67,16 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
     check_windows(terms.validity, starts, ends)
     if terms.eligibility is not None:
         check_rule(terms.eligibility)
+    return starts, ends
+
+
+def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign:
+    """A draft campaign in the view, with its first event; or a refusal."""
+    terms, supply, work = command.terms, command.supply, call.work
+    exists = work.campaigns.get(call.entry.campaign_id())
+    if exists is not None:
+        raise Refused(CampaignExists(campaign=exists.text))
+    starts, ends = check_terms(call, terms)
     if supply.kind == "generated" and command.quantity is None:
         raise Refused(QuantityRequired())
     code = supply.code if isinstance(supply, SharedSupply) else None
@@ -96,7 +106,6 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
     )
     call.lane.campaigns += 1
     work.campaigns[campaign.id] = campaign
-    work.set_due(campaign, ends)
     work.recorder(campaign).campaign_event(
         call.cause,
         CampaignCreated(
@@ -125,12 +134,33 @@ def check_budget(terms: Terms, budget: int) -> None:
 
 def generate(call: Call) -> dict[str, Any]:
     """Bring a campaign and its codes into being."""
-    campaign = _create(call, call.command)
+    command: GenerateCampaign = call.command
+    campaign = _create(call, command)
+    if command.draft:
+        return _answer(campaign)
+    return _bring_into_being(call, campaign, CampaignGenerationStarted())
+
+
+def activate(call: Call) -> dict[str, Any]:
+    """draft → generating → active; the rules that hold now are asked again."""
+    campaign = call.own_campaign()
+    allow(campaign, "activate", call.now)
+    check_terms(call, campaign.terms)
+    rules = check_building_rules(call.lane.facts, campaign.owner, campaign.terms, campaign.supply, campaign.quantity)
+    return _bring_into_being(call, campaign, CampaignGenerationStarted(rules=rules))
+
+
+def _bring_into_being(call: Call, campaign: Campaign, started: CampaignGenerationStarted) -> dict[str, Any]:
     recorder = call.work.recorder(campaign)
+    call.work.set_due(campaign, campaign.ends)
     move(campaign, "activate", "generating")
-    recorder.campaign_event(call.cause, CampaignGenerationStarted())
+    recorder.campaign_event(call.cause, started)
     move(campaign, "finish generating", "active")
     recorder.campaign_event(call.cause, CampaignGenerated(quantity=campaign.quantity))
+    return _answer(campaign)
+
+
+def _answer(campaign: Campaign) -> dict[str, Any]:
     return {"campaign": campaign.text, "state": campaign.state}
 
 
@@ -139,6 +169,7 @@ def publish(call: Call) -> dict[str, Any]:
     if call.party == PLATFORM:
         raise Refused(NotAllowed(actor=call.record.actor, operation="publish for the platform: generate instead"))
     campaign = _create(call, call.command)
+    call.work.set_due(campaign, campaign.ends)
     move(campaign, "activate", "active")
     call.work.recorder(campaign).campaign_event(call.cause, CampaignPublished(listed=campaign.listed))
-    return {"campaign": campaign.text, "state": campaign.state}
+    return _answer(campaign)

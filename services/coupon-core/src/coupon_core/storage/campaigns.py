@@ -115,6 +115,12 @@ UPDATE campaign SET budget = new.budget, budget_reserved = new.reserved, budget_
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS new(number, budget, reserved, spent)
 WHERE campaign.number = new.number
 """
+UPDATE_TERMS = """
+UPDATE campaign SET terms = new.terms, starts = new.starts, ends = new.ends, budget = new.budget
+FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::bigint[])
+  AS new(number, terms, starts, ends, budget)
+WHERE campaign.number = new.number
+"""
 
 
 async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campaign]) -> None:
@@ -148,5 +154,9 @@ async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campa
     ]
     if budgets:
         await connection.execute(BUDGETS, *[list(column) for column in zip(*budgets, strict=True)])
+    amended = [c for c in changed if c.amended]
+    if amended:
+        terms = [(c.number, c.terms.model_dump_json(), c.starts, c.ends, c.budget) for c in amended]
+        await connection.execute(UPDATE_TERMS, *[list(column) for column in zip(*terms, strict=True)])
     for campaign in (*new, *changed):
-        campaign.new = campaign.changed = False
+        campaign.new = campaign.changed = campaign.amended = False

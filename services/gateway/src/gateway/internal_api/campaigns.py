@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from contracts.commands import (
+    ActivateCampaign,
+    AmendCampaign,
     ChangeQuantity,
     ClaimCoupon,
     ExportCodes,
@@ -204,6 +206,8 @@ async def upload_codes(request: Request, campaign: UUID) -> Response:
 
 
 COMMANDS: tuple[tuple[str, str, type[Contract], Role, str], ...] = (
+    ("POST", "activate", ActivateCampaign, "operator", "Bring a draft's codes into being"),
+    ("POST", "amend", AmendCampaign, "approver", "Change a campaign's terms"),
     ("POST", "pause", PauseCampaign, "operator", "Stop issuing and redeeming until resumed"),
     ("POST", "resume", ResumeCampaign, "operator", "End a pause"),
     ("POST", "stop", StopCampaign, "approver", "End a campaign for good before its time"),
