@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from contracts.campaigns import TermsChange
 from contracts.commands import (
     ActivateCampaign,
     AmendCampaign,
@@ -244,7 +243,7 @@ CAMPAIGN_WAYS: dict[str, Callable[[MemoryLane], UUID]] = {
 }
 CAMPAIGN_COMMANDS: dict[str, Contract] = {
     "activate": ActivateCampaign(),
-    "amend": AmendCampaign(terms=TermsChange(name="other")),
+    "amend": AmendCampaign.model_validate({"terms": {"name": "other"}}),
     "change quantity": ChangeQuantity(quantity=5),
     "upload codes": UploadCodes(codes=("A3",)),
     "unpublish": UnpublishCampaign(),

@@ -82,11 +82,11 @@ def campaign_state_forbids(lane: MemoryLane) -> str:
 
 
 def amendment_forbidden(lane: MemoryLane) -> str:
-    return lane.refused(AmendCampaign(terms=TermsChange(minimum_spend=1)), campaign=held(lane))
+    return lane.refused(AmendCampaign.model_validate({"terms": {"minimum_spend": 1}}), campaign=held(lane))
 
 
 def terms_invalid(lane: MemoryLane) -> str:
-    many = TermsChange(redeemable_by=(MERCHANT,) * 101)
+    many = TermsChange.model_validate({"redeemable_by": (MERCHANT,) * 101})
     return lane.refused(AmendCampaign(terms=many), campaign=lane.generate())
 
 
