@@ -11,14 +11,14 @@ import pytest
 
 from scrip.errors import PlatformError
 from scrip.prove import running
-from scrip.prove.asking import CLAIM, REDEEM, Asked, Opened, Said
+from scrip.prove.asking import CLAIM, REDEEM, RETURN, Asked, Opened, Said
 from scrip.prove.evidence import Evidence
 from scrip.prove.judging import PROMISES, Verdict, judge
 from scrip.prove.running import Plan, lines, run
 from scrip.waiting import run_coroutine
 from tests.support.journeys import Journey
 
-PLAN = Plan(seed=5, seconds=3, callers=12, kafka_callers=60, campaigns=4, quantity=15, faults=True)
+PLAN = Plan(seed=5, seconds=5, callers=12, kafka_callers=60, campaigns=3, quantity=6, faults=True)
 Case = tuple[list[Asked], list[Opened], Evidence]
 Plant = Callable[[list[Asked], Evidence], None]
 PLANTS: list[tuple[str, Plant]] = []
@@ -48,8 +48,8 @@ def test_every_answer_is_right_while_core_and_gateway_are_killed(proved: tuple[d
     assert all(report["compared"][promise] > 0 for promise in PROMISES)
     assert {fault["process"] for fault in report["faults"]} >= {"coupon_core"}
     assert report["answers"]["http"] > 0 < report["answers"]["kafka"]
-    assert {"done", "campaign_exhausted", "coupon_already_redeemed"} <= report["answered"].keys()
-    assert len(asked) > 200
+    assert {"done", "campaign_exhausted"} <= report["answered"].keys()
+    assert {each.kind for each in asked} == {CLAIM, REDEEM, RETURN}
     assert len(opened) >= PLAN.campaigns
     assert "comparisons are right" in "\n".join(lines(report))
     json.dumps(report)
