@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from contracts.answers import Reply
@@ -16,6 +17,40 @@ from tests.failures.story import EVENT_NAMES, Event, Story
 
 class Wrong(AssertionError):
     """What was decided is not what was promised."""
+
+
+@dataclass(frozen=True)
+class KeptCampaign:
+    """A campaign as it is kept: its counters, and its coupons as (user, state, order, redemptions) by number."""
+
+    state: str
+    quantity: int | None
+    issued: int
+    exported: int
+    counters: dict[str, int]
+    coupons: dict[int, tuple[str | None, str, str | None, int]]
+
+
+def check_rows(models: Iterable[Model], kept: dict[str, KeptCampaign]) -> None:
+    """Raises Wrong when what is kept is not what the models say."""
+    promised = {
+        name: KeptCampaign(
+            campaign.state,
+            campaign.quantity,
+            len(campaign.coupons),
+            len(campaign.exported),
+            campaign.counted(),
+            {
+                number: (coupon.user, coupon.state, coupon.order, coupon.redemptions)
+                for number, coupon in campaign.coupons.items()
+            },
+        )
+        for model in models
+        for name, campaign in model.campaigns.items()
+    }
+    for name in sorted(promised.keys() | kept.keys()):
+        if promised.get(name) != kept.get(name):
+            raise Wrong(f"campaign {name} is {kept.get(name)}, and must be {promised.get(name)}")
 
 
 def learn_codes(model: Model, record: CommandRecord, reply: Reply) -> None:

@@ -82,8 +82,8 @@ class Model:
         self.now: datetime | None = None
         self.campaigns: dict[str, Campaign] = {}
         self.merchants: dict[str, str] = {}
-        self.cursors: dict[str, int] = {}
-        """Where the voiding of a campaign stands."""
+        self.cursors: set[tuple[str, int]] = set()
+        """Campaigns, and the last coupon of a slice that was voided."""
         self.answered: dict[Any, tuple[str, Answer]] = {}
 
     def take(self, record: CommandRecord, time: datetime | None, by_core: bool = False) -> Answer:
@@ -137,6 +137,10 @@ class Model:
 
     # --- campaigns
 
+    def _state(self, campaign: Campaign) -> str:
+        """Its state now: who lives and whose time is over has ended, whether core has come to it or not."""
+        return "ended" if campaign.state in LIVE and self._now >= campaign.terms.ends else campaign.state
+
     def GenerateCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         if record.subject in self.campaigns:
             raise No("campaign_exists")
@@ -160,7 +164,7 @@ class Model:
 
     def _change(self, record: CommandRecord, before: tuple[str, ...]) -> Campaign:
         campaign = self._own(record)
-        if campaign.state not in before:
+        if self._state(campaign) not in before:
             raise No("campaign_state_forbids")
         return campaign
 
@@ -180,7 +184,8 @@ class Model:
         return {"state": "stopped"}
 
     def UnpublishCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        return {"state": self._own(record).state}
+        self._own(record)
+        return {}
 
     def ChangeQuantity(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         campaign = self._change(record, LIVE)
@@ -194,8 +199,8 @@ class Model:
         campaign = self._own(record)
         if campaign.supply != "uploaded":
             raise No("codes_not_uploadable")
-        if campaign.state not in LIVE:
-            raise No("campaign_not_active")
+        if self._state(campaign) not in LIVE:
+            raise No("campaign_over" if self._state(campaign) == "ended" else "campaign_not_active")
         before = len(campaign.codes)
         for code in command.codes:
             if code not in campaign.codes:
@@ -209,10 +214,8 @@ class Model:
         campaign = self._own(record)
         if campaign.supply != "generated":
             raise No("codes_not_exportable")
-        if self._now >= campaign.terms.ends:
-            raise No("campaign_over")
-        if campaign.state not in LIVE:
-            raise No("campaign_not_active")
+        if self._state(campaign) not in LIVE:
+            raise No("campaign_over" if self._state(campaign) == "ended" else "campaign_not_active")
         if (campaign.quantity or 0) - len(campaign.coupons) - len(campaign.exported) < command.count:
             raise No("campaign_exhausted")
         first = campaign.last + 1
@@ -225,10 +228,9 @@ class Model:
 
     def _issuing(self, record: CommandRecord) -> Campaign:
         campaign = self._own(record)
-        if self._now >= campaign.terms.ends:
-            raise No("campaign_over")
-        if campaign.state != "active":
-            raise No("campaign_exhausted" if campaign.state == "exhausted" else "campaign_not_active")
+        state = self._state(campaign)
+        if state != "active":
+            raise No({"ended": "campaign_over", "exhausted": "campaign_exhausted"}.get(state, "campaign_not_active"))
         return campaign
 
     def _give(self, campaign: Campaign, user: str, code: str | None) -> int:
@@ -339,10 +341,8 @@ class Model:
                 raise No("coupon_expired", "coupon_already_redeemed")
             if coupon.state in ("voided", "burned"):
                 raise No(f"coupon_{coupon.state}")
-        if self._now >= campaign.terms.ends:
-            raise No("coupon_expired")
-        if campaign.state not in ("active", "exhausted"):
-            raise No("campaign_not_active")
+        if self._state(campaign) not in ("active", "exhausted"):
+            raise No("coupon_expired" if self._state(campaign) == "ended" else "campaign_not_active")
         if self._now < campaign.terms.starts:
             raise No("campaign_not_started")
 
@@ -421,15 +421,15 @@ class Model:
 
     def VoidCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         campaign = self._own(record)
-        if command.after not in (0, self.cursors.get(campaign.id)):
-            raise AssertionError(f"the slice goes on after {command.after}, not {self.cursors.get(campaign.id)}")
+        if command.after and (campaign.id, command.after) not in self.cursors:
+            raise AssertionError(f"no slice ended with {command.after}")
         left = sorted(n for n, coupon in campaign.coupons.items() if n > command.after and coupon.state in OPEN)
         for number in left[: self.slice_of]:
             coupon = campaign.coupons[number]
             self._look(campaign, coupon)
             coupon.state = "voided" if coupon.state in OPEN else coupon.state
             coupon.order = coupon.until = None
-            self.cursors[campaign.id] = number
+        self.cursors |= {(campaign.id, number) for number in left[self.slice_of - 1 : self.slice_of]}
         return {"more": len(left) > self.slice_of}
 
 

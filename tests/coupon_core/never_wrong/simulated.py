@@ -26,7 +26,14 @@ from coupon_core.model.lane import Facts, LaneState
 from coupon_core.storage.journal import COMMANDS, EVENTS
 from coupon_core.work import DueRange, Entry, Outcome, Redemption, UploadedCode, Work
 from tests.coupon_core.never_wrong.asking import MERCHANTS, VERBS, Asker, Dice
-from tests.coupon_core.never_wrong.judging import Wrong, check_answer, check_story, learn_codes
+from tests.coupon_core.never_wrong.judging import (
+    KeptCampaign,
+    Wrong,
+    check_answer,
+    check_rows,
+    check_story,
+    learn_codes,
+)
 from tests.coupon_core.never_wrong.pure_model import Model
 from tests.support.deciding import CODES, KEYS, TOOL_MASTER, Written
 
@@ -316,29 +323,15 @@ class Life:
         raise Wrong("what is due never ends")
 
     def _compare(self) -> None:
-        kept = {campaign.text: campaign for campaign in self.store.campaigns.values()}
-        for model in self.models.values():
-            model_rows = {name: campaign for name, campaign in model.campaigns.items()}
-            for name, promised in model_rows.items():
-                row = kept.pop(name)
-                coupons = {
-                    number: (coupon.user, STATE_NAMES[coupon.state], coupon.reserved_order, coupon.redemptions)
-                    for number, coupon in self.store.coupons[row.number].items()
-                }
-                wanted = {
-                    number: (coupon.user, coupon.state, coupon.order, coupon.redemptions)
-                    for number, coupon in promised.coupons.items()
-                }
-                counters = {STATE_NAMES[state]: n for state, n in enumerate(row.counts) if n}
-                there = (row.state, row.quantity, row.issued, row.exported, counters, coupons)
-                must = (
-                    promised.state, promised.quantity, len(promised.coupons), len(promised.exported),
-                    promised.counted(), wanted,
-                )  # fmt: skip
-                if there != must:
-                    raise Wrong(f"campaign {name} is {there}, and must be {must}")
-        if kept:
-            raise Wrong(f"campaigns nobody made: {list(kept)}")
+        rows: dict[str, KeptCampaign] = {}
+        for row in self.store.campaigns.values():
+            coupons = {
+                number: (coupon.user, STATE_NAMES[coupon.state], coupon.reserved_order, coupon.redemptions)
+                for number, coupon in self.store.coupons[row.number].items()
+            }
+            counters = {STATE_NAMES[state]: n for state, n in enumerate(row.counts) if n}
+            rows[row.text] = KeptCampaign(row.state, row.quantity, row.issued, row.exported, counters, coupons)
+        check_rows(self.models.values(), rows)
         for name, lines in self.store.lines.items():
             check_story(name, lines)
 
