@@ -221,6 +221,7 @@ class TestValidate:
                 "discount": 500,
                 "payable": 1_300,
                 "currency": "EUR",
+                "exponent": 2,
                 "as_of": NOW,
             }
         assert (await self.ask(core, row["code"]))["payable"] is None
@@ -256,6 +257,47 @@ class TestValidate:
             "facts": {"state": "paused"},
         }
         assert (said["coupon"], said["campaign"]) == (rows[1]["coupon"], str(campaign))
+
+    async def test_what_is_left_of_a_coupon_is_told_and_every_reason_against_what_is_named(
+        self, core: CorePlatform
+    ) -> None:
+        card = {"kind": "gift_card", "balance": 5_000}
+        campaign = await generated(core, "cards", 10, party=OWNER, discount=card, minimum_spend=1_000)
+        (row,) = await issue(core, campaign, ["a"], party=OWNER)
+        await redeem(core, row["coupon"], party=OWNER)
+        said = await self.ask(core, row["code"], amount=4_000)
+        assert (said["valid"], said["discount"], said["payable"], said["balance"]) == (True, 3_000, 1_000, 3_000)
+        hold = ReserveCoupon(coupon=CouponReference(number=1), order="mine", amount=2_500)
+        await core.done(hold, campaign=campaign, party=OWNER)
+        assert (await self.ask(core, row["code"], amount=4_000))["discount"] == 500
+        assert (await self.ask(core, row["code"], amount=4_000, order="mine"))["discount"] == 3_000
+        shown = await core.read(f"/coupons/{row['coupon']}")
+        assert (shown["balance"], shown["state"], shown["reserved_amount"]) == (3_000, "reserved", 2_500)
+        await core.done(PauseCampaign(reason="x"), campaign=campaign, party=OWNER)
+        assert await self.reasons(core, row["code"], amount=999, discount=4_000) == [
+            *("campaign_not_active", "minimum_spend_not_met", "balance_too_low"),
+        ]
+
+        decided = await generated(core, "decided", 10, party=OWNER, discount={"kind": "merchant_decided", "cap": 300})
+        (row,) = await issue(core, decided, ["a"], party=OWNER)
+        assert await self.reasons(core, row["code"]) == ["discount_required", "order_amount_required"]
+        assert await self.reasons(core, row["code"], amount=400, discount=500) == [
+            *("discount_above_amount", "discount_above_cap"),
+        ]
+        item = await generated(core, "item", 10, party=OWNER, discount={"kind": "free_item", "item": "tea"}, uses=3)
+        (row,) = await issue(core, item, ["a"], party=OWNER)
+        assert await self.reasons(core, row["code"], discount=5) == ["discount_not_expected", "item_required"]
+        tea = {"item": "tea", "price": 250, "quantity": 2}
+        said = await self.ask(core, row["code"], amount=500, items=[tea])
+        assert (said["discount"], said["uses_left"]) == (250, 3)
+
+    async def test_a_budget_given_away_is_a_reason_for_a_code_that_nobody_holds(self, core: CorePlatform) -> None:
+        campaign = await published(core, "budgeted", {"kind": "uploaded"}, party=OWNER, budget=500)
+        await core.done(UploadCodes(codes=("BU-1", "BU-2")), campaign=campaign, party=OWNER)
+        await issue(core, campaign, ["a"], party=OWNER)
+        assert await self.reasons(core, "bu2") == ["budget_exhausted"]
+        shown = await core.read(f"/campaigns/{campaign}")
+        assert shown["budget"] == {"total": 500, "reserved": 500, "spent": 0, "left": 0}
 
     async def test_the_state_of_the_coupon_is_told_by_name(self, core: CorePlatform) -> None:
         campaign = await generated(core, "states", 10, party=OWNER, return_policy="burned")

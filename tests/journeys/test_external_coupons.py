@@ -1,9 +1,12 @@
 """Promise 4: a merchant publishes coupons of its own, or orders Scrip to make some; both end as agreed."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.support.journeys import Journey, Shop, answered, code_of, kinds, offer, until
@@ -58,6 +61,50 @@ def test_codes_made_for_a_merchant_are_issued_and_redeemed(journey: Journey, sho
     assert shop.done("POST", "/coupons/redeem", {"code": bearer, "amount": 900})["payable"] == 400
     invented = shop.ask("POST", "/merchant/v1/coupons/redeem", {"code": "0123456789AB", "amount": 900})
     assert code_of(invented) == (404, "coupon_not_found")
+
+
+def test_gift_cards_pay_in_parts_and_their_budget_is_never_overspent(journey: Journey, shop: Shop) -> None:
+    cards = generated(discount={"kind": "gift_card", "balance": 5_000}, budget=20_000)
+    campaign = shop.done("POST", "/campaigns/generate", cards)["campaign"]
+
+    with ThreadPoolExecutor(8) as callers:
+        claims = list(callers.map(lambda user: _claim(shop, campaign, user), [f"u{number}" for number in range(16)]))
+    claimed = [answered(claim) for claim in claims if claim.status_code == 201]
+    refused = Counter(code_of(claim) for claim in claims if claim.status_code != 201)
+    assert (len(claimed), refused) == (4, {(409, "budget_exhausted"): 12})
+    view = journey.campaign(campaign)
+    assert (view["state"], view["exponent"]) == ("exhausted", 2)
+    assert view["budget"] == {"total": 20_000, "reserved": 20_000, "spent": 0, "left": 0}
+
+    card = claimed[0]["code"]
+    asked = {"code": card, "amount": 9_000}
+    judged = shop.done("POST", "/coupons/validate", asked)
+    assert (judged["valid"], judged["discount"], judged["payable"], judged["balance"]) == (True, 5_000, 4_000, 5_000)
+    held = shop.done("POST", "/coupons/reserve", {"code": card, "order": "A", "amount": 2_000})
+    assert held["amount"] == 2_000
+    other = shop.done("POST", "/coupons/redeem", asked | {"order": "B"})
+    assert (other["discount"], other["state"], other["balance"]) == (3_000, "reserved", 2_000)
+    assert code_of(shop.ask("POST", "/merchant/v1/coupons/redeem", asked | {"order": "B"})) == (409, "coupon_reserved")
+    last = shop.done("POST", "/coupons/redeem", asked | {"order": "A"})
+    assert (last["discount"], last["state"], last["balance"]) == (2_000, "redeemed", 0)
+    back = {"code": card, "redemption": other["redemption"], "amount": 1_000, "reason": "goods returned"}
+    returned = shop.done("POST", "/coupons/return", back)
+    assert (returned["state"], returned["balance"], returned["restored"]) == ("held", 1_000, True)
+    too_much = shop.ask("POST", "/merchant/v1/coupons/return", back | {"amount": 2_001})
+    assert code_of(too_much) == (409, "return_above_redeemed")
+    assert journey.campaign(campaign)["budget"] == {"total": 20_000, "reserved": 16_000, "spent": 4_000, "left": 0}
+
+    shop.done("POST", "/coupons/void", {"code": claimed[1]["code"], "reason": "stolen"})
+    assert journey.campaign(campaign)["state"] == "active"
+    assert _claim(shop, campaign, "late").status_code == 201
+    assert kinds(journey.events(campaign, least=16))[7:] == [
+        *("campaign.exhausted", "coupon.reserved", "coupon.used", "coupon.redeemed", "coupon.returned"),
+        *("coupon.voided", "campaign.replenished", "coupon.issued", "campaign.exhausted"),
+    ]
+
+
+def _claim(shop: Shop, campaign: str, user: str) -> httpx.Response:
+    return shop.ask("POST", f"/merchant/v1/campaigns/{campaign}/claim", {"user": user})
 
 
 def test_an_app_claims_for_a_user_what_stands_in_the_catalogue(journey: Journey, shop: Shop) -> None:
