@@ -1,13 +1,14 @@
 """Event bytes made by hand are those the contract's models write, whatever people type."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.commands import ClaimCoupon, IssueCoupons, IssueRow, PauseCampaign
-from contracts.events import EVENT_RECORD, CampaignPaused, CouponExpired, CouponIssued
+from contracts.events import EVENT_RECORD, CampaignPaused, CouponExpired, CouponIssued, CouponRedeemed, CouponUsed
 from contracts.fields import PLATFORM
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.recording import Cause, Recorder, instant
@@ -66,6 +67,30 @@ def test_issued(
         coupon=seq + 1, user=user, code_last=code_last, how="claim", order=order, paid=paid
     )
     assert (event.seq, event.actor, event.time) == (seq + 1, actor, now)
+
+
+@given(
+    TEXT,
+    st.none() | USERS,
+    st.none() | TEXT,
+    AMOUNTS,
+    st.integers(0, 10**15),
+    st.sampled_from([{}, {"uses_left": 2}, {"balance": 10**15}]),
+)
+def test_redeemed_and_used(
+    actor: str, user: str | None, order: str | None, amount: int | None, discount: int, left: dict[str, int]
+) -> None:
+    recorder = Recorder(a_campaign())
+    cause = Cause(str(UUID(int=1)), actor, datetime(2026, 3, 1, tzinfo=UTC))
+    if left:
+        recorder.used(cause, 3, user, 7, order, amount, discount, "EUR", MERCHANT, "reserved", left)
+    else:
+        recorder.redeemed(cause, 3, user, 7, order, amount, discount, "EUR", MERCHANT)
+    is_what_the_model_writes(recorder.lines[0])
+    fields: dict[str, Any] = {"coupon": 3, "user": user, "redemption": 7, "order": order, "amount": amount}
+    fields |= {"discount": discount, "currency": "EUR", "at_party": MERCHANT}
+    expected = CouponUsed(**fields, state="reserved", **left) if left else CouponRedeemed(**fields)
+    assert EVENT_RECORD.validate_json(recorder.lines[0]).data == expected
 
 
 @given(MOMENTS, TEXT, st.none() | USERS, MOMENTS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from contracts.campaigns import CampaignState, Eligibility, Origin, Terms
+from contracts.campaigns import CampaignState, Eligibility, GiftCard, Origin, Terms
 from contracts.fields import PLATFORM
 from coupon_core.model.validity import coupon_span
 from coupon_core.model.worth import capacity, greatest_discount, in_parts
@@ -106,14 +106,17 @@ class Campaign:
     plain: bool = False
     """Nothing but the quantity, the limit per user and the state speaks when a coupon is issued."""
 
+    gift: bool = False
+    """Its coupons are gift cards."""
+    in_parts: bool = False
+    """Its coupons are used in parts: several uses, or a balance."""
+    counts_units: bool = False
+    """Its coupons keep count of what was taken of them."""
+
     def __post_init__(self) -> None:
         self.text = str(self.id)
         self.chain = self.chain or self.id.bytes
         self.look_up_terms()
-
-    def counts_units(self) -> bool:
-        """Whether coupons keep count of what was taken of them."""
-        return self.budget is not None or in_parts(self.terms)
 
     def left(self, coupon: Coupon) -> int:
         """Units that may still be used of a coupon."""
@@ -130,6 +133,8 @@ class Campaign:
     def look_up_terms(self) -> None:
         """Set what is asked of the terms for every coupon; after the terms were changed, too."""
         terms, validity = self.terms, self.terms.validity
+        self.gift, self.in_parts = isinstance(terms.discount, GiftCard), in_parts(terms)
+        self.counts_units = self.in_parts or self.budget is not None
         self.lasting = validity.days_after_issue is not None
         self.timed = self.lasting or bool(validity.waiting_days or validity.weekly or validity.irregular)
         limits = (terms.per_user_day_limit, terms.per_day_limit, terms.per_week_limit, terms.per_month_limit)
@@ -163,7 +168,7 @@ class Campaign:
     def use(self, coupon: Coupon, units: int, discount: int) -> None:
         """Take units of a coupon held or reserved; its state is the caller's."""
         coupon.beyond_state = True
-        if self.counts_units():
+        if self.counts_units:
             coupon.spent = (coupon.spent or 0) + units
             coupon.counting = True
         if self.budget is not None:

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts import events
-from contracts.campaigns import GiftCard, Terms
+from contracts.campaigns import Terms
 from contracts.events import ENDS, EVENT_TYPES
 from contracts.fields import Fact
 from coupon_core.codes.generated import normalise
@@ -121,7 +121,7 @@ class Folding:
                 break
             wanted = coupon == 0 or self.wanted is None or coupon in self.wanted
             if wanted or not self.only_wanted:
-                if wanted or self._at_work().counts_units():
+                if wanted or self._at_work().counts_units:
                     told = Told(seq, kind, coupon, at, json.loads(line[0]))
                     _FOLD[kind](self, told)
                     if coupon and wanted:
@@ -300,7 +300,7 @@ class Folding:
 
     def _units(self, amount: int) -> int:
         """How many units of a coupon a discount takes."""
-        return amount if isinstance(self._at_work().terms.discount, GiftCard) else 1
+        return amount if self._at_work().gift else 1
 
     def void(self, told: Told) -> None:
         self._move(self._coupon(told), VOIDED)

@@ -31,7 +31,6 @@ from contracts.refusals import (
 )
 from coupon_core.model.campaign import LIVE_STATES, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.refused import Refused
-from coupon_core.model.worth import in_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +241,7 @@ def allow_coupon(
         Refused: with the class of the cell.
     """
     cell = _COUPON_CELLS[operation][coupon.state]
-    if isinstance(cell, No) or (isinstance(cell, NoForWhole) and not in_parts(campaign.terms)):
+    if isinstance(cell, No) or (isinstance(cell, NoForWhole) and not campaign.in_parts):
         raise Refused(_of_coupon(cell.refusal, campaign, coupon, redeemed_at), coupon.number)
     if (
         isinstance(cell, ToForItsOrder)

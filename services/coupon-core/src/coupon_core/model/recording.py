@@ -16,6 +16,7 @@ from coupon_core.model.chain import link
 
 ISSUED = "scrip.coupon.issued.v1"
 REDEEMED = "scrip.coupon.redeemed.v1"
+USED = "scrip.coupon.used.v1"
 EXPIRED = "scrip.coupon.expired.v1"
 
 
@@ -94,6 +95,51 @@ class Recorder:
             f'{{"coupon":{number},"user":{quoted(user)},"code_last":{quoted(code_last)},"how":"{how}",'
             f'"order":{"null" if order is None else quoted(order)},"paid":{"null" if paid is None else paid},{valid}}}',
         )
+
+    def redeemed(
+        self,
+        cause: Cause,
+        number: int,
+        user: str | None,
+        redemption: int,
+        order: str | None,
+        amount: int | None,
+        discount: int,
+        currency: str,
+        party: str,
+        *,
+        kind: str = REDEEMED,
+        more: str = "",
+    ) -> None:
+        """`CouponRedeemed`; `more` is what another kind says besides."""
+        self._line(
+            cause,
+            kind,
+            f"{self.campaign.text}.{number}",
+            f'{{"coupon":{number},"user":{"null" if user is None else quoted(user)},"redemption":{redemption},'
+            f'"order":{"null" if order is None else quoted(order)},"amount":{"null" if amount is None else amount},'
+            f'"discount":{discount},"currency":"{currency}","at_party":"{party}"{more}}}',
+        )
+
+    def used(
+        self,
+        cause: Cause,
+        number: int,
+        user: str | None,
+        redemption: int,
+        order: str | None,
+        amount: int | None,
+        discount: int,
+        currency: str,
+        party: str,
+        state: str,
+        left: dict[str, int],
+    ) -> None:
+        """`CouponUsed`; `left` holds `uses_left` or `balance`."""
+        uses, balance = left.get("uses_left", "null"), left.get("balance", "null")
+        more = f',"state":"{state}","uses_left":{uses},"balance":{balance}'
+        what = (number, user, redemption, order, amount, discount, currency, party)
+        self.redeemed(cause, *what, kind=USED, more=more)
 
     def expired(self, cause: Cause, number: int, user: str | None, due: str) -> None:
         """`CouponExpired`; `due` already as text."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from contracts.campaigns import GiftCard
 from contracts.commands import ReturnCoupon
 from contracts.events import CouponBurned, CouponRefunded, CouponReturned
 from contracts.refusals import (
@@ -42,7 +41,7 @@ def give_back(call: Call) -> dict[str, Any]:
     rows = call.work.redemptions.get((campaign.number, found.number), [])
     row = _redemption(rows, found, coupon_id, command.redemption)
     amount = _amount(campaign, row, command.amount)
-    units = amount if isinstance(campaign.terms.discount, GiftCard) else 1
+    units = amount if campaign.gift else 1
     lapse = _lapse(call, campaign, found, units, amount)
 
     row.returned = (row.returned or 0) + amount
@@ -107,7 +106,7 @@ def _amount(campaign: Campaign, row: Redemption, asked: int | None) -> int:
     """What of the discount is given back, in minor units. Raises Refused."""
     if asked is None:
         return row.left()
-    if not isinstance(campaign.terms.discount, GiftCard):
+    if not campaign.gift:
         raise Refused(PartialReturnImpossible(kind=campaign.terms.discount.kind), row.coupon)
     if asked > row.left():
         raise Refused(ReturnAboveRedeemed(redemption=row.number, amount=asked, left=row.left()), row.coupon)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from contracts.campaigns import GiftCard
 from contracts.commands import RedeemCoupon, ReleaseCoupon, ReserveCoupon
-from contracts.events import CouponRedeemed, CouponReserved, CouponUsed
+from contracts.events import CouponReserved
 from contracts.refusals import (
     AmountNotExpected,
     BalanceTooLow,
@@ -28,7 +27,7 @@ from coupon_core.model.lifecycle import CouponOperation, allow, allow_coupon, fr
 from coupon_core.model.money import exponent_of
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
-from coupon_core.model.worth import capacity, in_parts
+from coupon_core.model.worth import capacity
 from coupon_core.operations.finding import Bearer, find, redeemed_at, release, settle
 from coupon_core.operations.limits import note_pool_low
 from coupon_core.operations.manage import note_exhausted
@@ -106,8 +105,8 @@ def redeem(call: Call) -> dict[str, Any]:
     discount = discount_of(terms, command.amount, named=command.discount, items=command.items, balance=free)
     if isinstance(found, Bearer):
         found = take_bearer(call, campaign, found, command.coupon.user)
-    campaign.use(found, discount if isinstance(terms.discount, GiftCard) else 1, discount)
-    partly = in_parts(terms) and campaign.left(found) > 0
+    campaign.use(found, discount if campaign.gift else 1, discount)
+    partly = campaign.in_parts and campaign.left(found) > 0
     if not partly:
         campaign.move(found, REDEEMED)
     elif found.state == RESERVED and found.reserved_order == command.order:
@@ -130,23 +129,12 @@ def redeem(call: Call) -> dict[str, Any]:
         new=True,
     )
     call.work.redemptions.setdefault((campaign.number, found.number), []).append(row)
-    what = {
-        "coupon": found.number,
-        "user": found.user,
-        "redemption": found.redemptions,
-        "order": command.order,
-        "amount": command.amount,
-        "discount": discount,
-        "currency": terms.currency,
-        "at_party": call.party,
-    }
-    left = what_is_left(campaign, found)
-    event: CouponRedeemed | CouponUsed
+    recorder, left = call.work.recorder(campaign), what_is_left(campaign, found)
+    what = (found.redemptions, command.order, command.amount, discount, terms.currency, call.party)
     if partly:
-        event = CouponUsed.model_validate({**what, "state": STATE_NAMES[found.state], **left})
+        recorder.used(call.cause, found.number, found.user, *what, STATE_NAMES[found.state], left)
     else:
-        event = CouponRedeemed.model_validate(what)
-    call.work.recorder(campaign).coupon_event(call.cause, found.number, event)
+        recorder.redeemed(call.cause, found.number, found.user, *what)
     note_exhausted(call, campaign)
     return {
         "coupon": f"{campaign.text}.{found.number}",
@@ -166,9 +154,9 @@ def redeem(call: Call) -> dict[str, Any]:
 
 def what_is_left(campaign: Campaign, coupon: Coupon) -> dict[str, int]:
     """`uses_left` or `balance` of a coupon that is used in parts; of others nothing."""
-    if isinstance(campaign.terms.discount, GiftCard):
-        return {"balance": campaign.left(coupon)}
-    return {"uses_left": campaign.left(coupon)} if campaign.terms.uses > 1 else {}
+    if not campaign.in_parts:
+        return {}
+    return {"balance" if campaign.gift else "uses_left": campaign.left(coupon)}
 
 
 def take_bearer(call: Call, campaign: Campaign, bearer: Bearer, user: str | None) -> Coupon:
@@ -213,7 +201,7 @@ def reserve(call: Call) -> dict[str, Any]:
     if campaign.next_due is None or until < campaign.next_due:
         call.work.set_due(campaign, until)
     note_exhausted(call, campaign)
-    amount = units if isinstance(campaign.terms.discount, GiftCard) else None
+    amount = units if campaign.gift else None
     call.work.recorder(campaign).coupon_event(
         call.cause,
         found.number,
@@ -226,10 +214,10 @@ def reserve(call: Call) -> dict[str, Any]:
 def _units_to_hold(campaign: Campaign, command: ReserveCoupon, left: int) -> int | None:
     """How many units a reservation holds; None: the coupon has but one. Raises Refused."""
     terms = campaign.terms
-    if not isinstance(terms.discount, GiftCard):
+    if not campaign.gift:
         if command.amount is not None:
             raise Refused(AmountNotExpected(kind=terms.discount.kind))
-        return 1 if terms.uses > 1 else None
+        return 1 if campaign.in_parts else None
     if command.amount is not None and command.amount > left:
         raise Refused(BalanceTooLow(balance=left, asked=command.amount, currency=terms.currency))
     return left if command.amount is None else command.amount

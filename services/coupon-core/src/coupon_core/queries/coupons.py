@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from starlette.requests import Request
 
-from contracts.campaigns import CouponState, GiftCard
+from contracts.campaigns import CouponState
 from contracts.identifiers import split_coupon_id
 from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, last_four, normalise, version_of
 from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.recording import instant
-from coupon_core.model.worth import capacity, in_parts
+from coupon_core.model.worth import capacity
 from coupon_core.queries.asking import (
     Number,
     Search,
@@ -87,10 +87,10 @@ def coupon_item(campaign: Campaign, coupon: CouponView, code: str | None, *, wit
         "expires_at": instant(campaign.ends if coupon.issued_at is None else campaign.span_from(coupon.issued_at)[1]),
         "redemptions": coupon.redemptions,
     }
-    if in_parts(campaign.terms):
+    if campaign.in_parts:
         usable = coupon.state in (None, HELD, RESERVED)
         left = capacity(campaign.terms) - (coupon.spent or 0) if usable else 0
-        item["balance" if isinstance(campaign.terms.discount, GiftCard) else "uses_left"] = left
+        item["balance" if campaign.gift else "uses_left"] = left
     if with_code:
         item["code"] = code
     return item
@@ -263,7 +263,7 @@ def whole_item(
     if reserved is not None and owns:
         item["reserved_by"] = reserved.reserved_order
         item["reserved_until"] = instant_or_none(reserved.due_at)
-        if reserved.reserved_units is not None and isinstance(campaign.terms.discount, GiftCard):
+        if reserved.reserved_units is not None and campaign.gift:
             item["reserved_amount"] = reserved.reserved_units
     return item
 

@@ -15,7 +15,6 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from contracts.campaigns import GiftCard
 from contracts.commands import Attributes, CouponReference, OrderItem, RedeemCoupon, record_for
 from contracts.fields import CodeText, Minor, OrderId, Party, UserId
 from contracts.identifiers import split_coupon_id
@@ -24,7 +23,7 @@ from coupon_core.decide import decide
 from coupon_core.lanes.loading import load
 from coupon_core.model.campaign import HELD, Campaign, Coupon
 from coupon_core.model.money import exponent_of
-from coupon_core.model.worth import capacity, in_parts
+from coupon_core.model.worth import capacity
 from coupon_core.queries.asking import body
 from coupon_core.queries.resolving import candidates
 from coupon_core.queries.source import Source, instant_or_none
@@ -129,7 +128,7 @@ def _name_no_user(trial: Trial, _: Reason) -> None:
 def _spend_enough(trial: Trial, reason: Reason) -> None:
     """What is known to be enough: the least that may be spent, and what the discount named would come to."""
     least = max(trial.campaign.terms.minimum_spend, trial.command.discount or 0)
-    if isinstance(trial.campaign.terms.discount, GiftCard):
+    if trial.campaign.gift:
         least = max(least, 1)
     _change(trial, amount=max(least, trial.command.amount or 0))
 
@@ -291,8 +290,8 @@ def _judge(trial: Trial) -> dict[str, Any]:
         take_away(trial, said)
     shown = {"currency": campaign.terms.currency, "exponent": exponent_of(campaign.terms.currency)}
     hidden = any(reason["code"] == "not_this_users_coupon" for reason in reasons)
-    if in_parts(campaign.terms) and number is not None and not hidden:
-        name = "balance" if isinstance(campaign.terms.discount, GiftCard) else "uses_left"
+    if campaign.in_parts and number is not None and not hidden:
+        name = "balance" if campaign.gift else "uses_left"
         shown[name] = left.get(number, capacity(campaign.terms))
     return _answer(
         reasons,
