@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.demo_merchants import TOKEN, DemoMerchant, running_demo_merchant
-from tests.support.journeys import Journey, Shop, until
+from tests.support.journeys import Journey, Shop, answered, code_of, offer, order, until
 
 USERS = 120
 
@@ -102,6 +102,75 @@ def test_a_task_may_stand_for_every_morning_in_the_merchants_own_zone(journey: J
     assert (due.hour, due.minute) == (22, 30)
     journey.done("POST", f"/tasks/{task}/cancel")
     until("its end", lambda: not journey.staff("GET", f"/tasks/{task}").json().get("next_due"))
+
+
+RULE = {
+    "expression": "age >= 18 && tier == 'gold'",
+    "attributes": {"age": "int", "tier": "string"},
+    "applies_at": "both",
+}
+
+
+def test_a_rule_over_the_users_that_were_fetched_decides_who_gets_a_coupon_and_who_may_use_it(
+    journey: Journey, shop: Shop, merchant: DemoMerchant
+) -> None:
+    """Nobody sends an attribute: the platform knows them from the merchant, and says what a rule looked at."""
+    merchant.put_user("ann", {"age": 34, "tier": "gold", "city": "Dayton"})
+    merchant.put_user("bob", {"age": 17, "tier": "gold"})
+    merchant.put_user("cid", {"age": 51})
+    ended(journey, journey.done("POST", f"/merchants/{shop.id}/sync")["run"])
+
+    campaign = shop.publish("GOLD-ONLY", eligibility=RULE)
+    issued = shop.done("POST", f"/campaigns/{campaign}/issue", {"users": ["ann", "bob", "cid", "dan"]})
+    assert [row.get("refusal", {}).get("code") for row in issued["rows"]] == [
+        *(None, "not_eligible", "attribute_missing", "attribute_missing"),
+    ]
+    looked_at = issued["rows"][1]["refusal"]["facts"]
+    assert looked_at == {"expression": RULE["expression"], "values": {"age": 17, "tier": "gold"}}
+    assert "Dayton" not in str(journey.events(campaign, least=3))
+
+    # The app claims for its users, and is told the same. What it would say of them itself is not taken.
+    app, offer_of = journey.token("app", merchant=shop.id), f"/catalogue/v1/offers/{campaign}/claim"
+    headers = {"authorization": f"Bearer {app}"}
+    refused = journey.ask("POST", offer_of, {"user": "bob"}, headers=headers)
+    assert code_of(refused) == (409, "not_eligible")
+    assert refused.json()["values"] == {"age": 17, "tier": "gold"}
+    claims = {"user": "bob", "attributes": {"age": 34, "tier": "gold"}}
+    assert code_of(journey.ask("POST", offer_of, claims, headers=headers))[0] == 422
+    key = {"headers": headers, "key": "ann takes another"}
+    first = answered(journey.ask("POST", offer_of, {"user": "ann"}, **key))
+
+    # Ann's tier is another one now: her coupon may not be used, and the reason is the same before and at the till.
+    merchant.put_user("ann", {"age": 34, "tier": "silver"})
+    ended(journey, journey.done("POST", f"/merchants/{shop.id}/sync")["run"])
+    assert answered(journey.ask("POST", offer_of, {"user": "ann"}, **key))["coupon"] == first["coupon"]
+    asked = {"code": "GOLD-ONLY", "user": "ann", "amount": 2_000}
+    (reason,) = shop.done("POST", "/coupons/validate", asked)["reasons"]
+    assert (reason["code"], reason["facts"]["values"]) == ("not_eligible", {"age": 34, "tier": "silver"})
+    redeem = shop.ask("POST", "/merchant/v1/coupons/redeem", asked | {"order": "o-1"})
+    assert (code_of(redeem), redeem.json()["values"]) == ((409, "not_eligible"), reason["facts"]["values"])
+
+    merchant.put_user("ann", {"age": 34, "tier": "gold"})
+    ended(journey, journey.done("POST", f"/merchants/{shop.id}/sync")["run"])
+    assert shop.done("POST", "/coupons/validate", asked)["valid"] is True
+    assert shop.done("POST", "/coupons/redeem", asked | {"order": "o-2"})["discount"] == 500
+
+
+def test_staff_may_make_a_rule_over_a_merchants_users_and_say_what_they_know_better(
+    journey: Journey, shop: Shop, merchant: DemoMerchant
+) -> None:
+    merchant.put_user("eva", {"age": 20, "tier": "silver"})
+    ended(journey, journey.done("POST", f"/merchants/{shop.id}/sync")["run"])
+    internal = journey.done("POST", "/campaigns", order(eligibility={**RULE, "users_of": shop.id}))["campaign"]
+    assert code_of(journey.staff("POST", f"/campaigns/{internal}/claim", {"user": "eva"})) == (409, "not_eligible")
+    known = {"user": "eva", "attributes": {"tier": "gold"}}
+    claimed = journey.done("POST", f"/campaigns/{internal}/claim", known)
+    code = journey.done("GET", f"/coupons/{claimed['coupon']}")["code"] if "code" not in claimed else claimed["code"]
+    refused = journey.staff("POST", f"/campaigns/{internal}/redeem", {"coupon": {"code": code}, "amount": 2_000})
+    assert (code_of(refused), refused.json()["values"]["tier"]) == ((409, "not_eligible"), "silver")
+    rival = journey.add_shop("Asks for others' users")
+    stolen = rival.ask("POST", "/merchant/v1/campaigns", offer("STOLEN", eligibility={**RULE, "users_of": shop.id}))
+    assert code_of(stolen) == (422, "eligibility_invalid")
 
 
 def test_a_merchant_that_is_down_costs_a_report_and_nothing_else(journey: Journey, merchant: DemoMerchant) -> None:

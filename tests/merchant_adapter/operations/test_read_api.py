@@ -39,6 +39,26 @@ async def test_users_come_in_pages_with_the_attributes_asked_for(adapter: Adapte
     assert all(set(user["attributes"]) <= {names[0]} for user in few["users"])
 
 
+async def test_attributes_of_users_come_by_name_and_of_those_alone_that_are_known(adapter: Adapter, demo: Demo) -> None:
+    merchant = await adapter.add_merchant(demo("--users", "5"))
+    await adapter.sync(merchant)
+    path, service = f"/merchants/{merchant}/attributes", adapter.service
+    headers = {"authorization": "Bearer " + (service.secrets_folder / "service-token").read_text()}
+    async with httpx.AsyncClient(base_url=service.processes[0].url, headers=headers, trust_env=False) as http:
+        asked = {"users": ["user-0000001", "user-0000002", "nobody", "%"], "attributes": ["tier", "shoe_size"]}
+        answer = await http.post(path, json=asked)
+        assert answer.json() == {"users": {"user-0000001": {"tier": "silver"}, "user-0000002": {"tier": "gold"}}}
+        for wrong in (
+            {"users": ["a"]},
+            {"users": "a", "attributes": []},
+            {"users": ["\0"], "attributes": ["tier"]},
+            [],
+        ):
+            refused = await http.post(path, json=wrong)
+            assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter"), wrong
+        assert (await http.post(path, headers={"authorization": "Bearer wrong"}, json=asked)).status_code == 401
+
+
 async def test_a_bad_command_is_a_dead_letter_that_can_be_read(adapter: Adapter) -> None:
     key = str(uuid4()).encode()
     await adapter.gateway.send(MERCHANT_COMMANDS.name, key, b'{"type": "scrip.command.Unheard.v1"}')

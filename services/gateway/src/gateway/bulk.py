@@ -86,15 +86,17 @@ class Bulk:
     ) -> BulkOutcome:
         """Issue a coupon to each row's user. `refused` are result rows of those nobody could read.
 
-        A user or code that stands in an earlier row is refused in its row. Raises OutcomeUnknown,
+        A user or code that stands in an earlier row is refused in its row. Raises OutcomeUnknown, ServiceAway,
         BulkConflict and what PostgreSQL raises when it is away.
         """
         fresh, repeated = _without_repeats(
             rows, lambda row: (row.user, row.code), lambda number, row: {"row": number, "user": row.user}
         )
+        # Cut before the attributes come, which change: sent again, the request must be cut as it was.
+        chunks = _cut(fresh, lambda row: len(row.user.encode()) + len((row.code or "").encode()) + 24)
         parts = [
             Part(tuple(number for number, _ in chunk), IssueCoupons(rows=tuple(row for _, row in chunk)))
-            for chunk in _cut(fresh, lambda row: len(row.user.encode()) + len((row.code or "").encode()) + 24)
+            for chunk in [await self.commanding.attributes.completed_rows(chunk, campaign) for chunk in chunks]
         ]
         return await self._run(
             IssueCoupons, parts, [*refused, *repeated], caller, campaign, request_number, total, at, wait_seconds
@@ -278,11 +280,14 @@ def _cut(rows: Sequence[tuple[int, Any]], size: Callable[[Any], int]) -> list[li
     return pieces
 
 
+NOT_HASHED: Any = {"rows": {"__all__": {"attributes"}}}
+
+
 def _hash(parts: Sequence[Part], refused: Sequence[dict[str, Any]]) -> bytes:
-    """Of the rows only, so that the same rows sent another way are the same request."""
+    """Of the rows only, and not of users' attributes: the same rows are the same request."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.command.model_dump_json(exclude_none=True).encode())
+        digest.update(part.command.model_dump_json(exclude_none=True, exclude=NOT_HASHED).encode())
         digest.update(repr(part.rows).encode())
     digest.update(repr([(row["row"], row.get("user"), row.get("code")) for row in refused]).encode())
     return digest.digest()

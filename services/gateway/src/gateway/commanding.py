@@ -17,6 +17,7 @@ from contracts.partitioner import partition_of
 from contracts.topics import COUPON_COMMANDS, COUPON_REPLIES
 from gateway.core_client import CoreClient
 from gateway.service_client import ServiceAway
+from gateway.user_attributes import UserAttributes
 from messaging.replies import ReplyReader
 from messaging.sending import NotAcknowledged, Sender
 from process.failpoints import declare, failpoint
@@ -67,6 +68,7 @@ class Commanding:
     sender: Sender
     replies: ReplyReader
     core: CoreClient
+    attributes: UserAttributes
     partitions: int
     reply_partition: int
 
@@ -83,8 +85,10 @@ class Commanding:
         """Send a command to its campaign and wait for its outcome; `wait_seconds` 0 does not wait.
 
         The same request number for the same operation and campaign is the same command: it is answered again
-        (`Reply.replayed`) and has no second effect. Raises OutcomeUnknown, messaging.sending.RecordTooLarge.
+        (`Reply.replayed`) and has no second effect. It gets the attributes of its user that the campaign's rule asks
+        for. Raises OutcomeUnknown, ServiceAway, messaging.sending.RecordTooLarge.
         """
+        command = await self.attributes.completed(command, campaign)
         name = command_id(caller.party, type(command).__name__, campaign, request_number)
         return await self.deliver(name, command, caller, campaign, at=at, wait_seconds=wait_seconds)
 

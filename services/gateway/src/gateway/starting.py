@@ -32,6 +32,7 @@ from gateway.parts import Parts
 from gateway.service_client import ServiceClient
 from gateway.settings import GatewaySettings
 from gateway.storage import bulks, tokens
+from gateway.user_attributes import UserAttributes
 from messaging.not_now import database_is_away
 from messaging.outbox import OutboxRelay
 from messaging.replies import ReplyReader
@@ -69,7 +70,8 @@ class Gateway:
             "scheduler": ServiceClient("scheduler", settings.scheduler_url, token),
         }
         core = CoreClient(self.services["core"])
-        commanding = Commanding(self.sender, self.replies, core, settings.partitions, settings.instance)
+        attributes = UserAttributes(core, self.services["adapter"])
+        commanding = Commanding(self.sender, self.replies, core, attributes, settings.partitions, settings.instance)
         keys = secrets.key_encryption_keys()
         lanes = Lanes(pool, commanding, life.became_known)
         live = LiveStream(bootstrap, settings.partitions, settings.stream_connections)

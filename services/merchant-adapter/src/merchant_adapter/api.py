@@ -6,13 +6,16 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+from pydantic import Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
+from contracts.campaigns import AttributeName
+from contracts.fields import Contract, UserId
 from merchant_adapter.storage import deliveries, users
 from messaging.dead_letters import find_dead_letter, list_dead_letters
 from messaging.not_now import database_is_away
@@ -34,6 +37,24 @@ def _problem(status: int, code: str, detail: str) -> JSONResponse:
         "detail": detail,
     }
     return JSONResponse(body, status, media_type="application/problem+json")
+
+
+class Wanted(Contract):
+    """Attributes of users, by name."""
+
+    users: Annotated[tuple[UserId, ...], Field(max_length=MOST)]
+    attributes: Annotated[tuple[AttributeName, ...], Field(max_length=20)]
+
+
+Question = TypeVar("Question", bound=Contract)
+
+
+async def _body(request: Request, model: type[Question]) -> Question:
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        named = ", ".join("/".join(map(str, one["loc"])) or "the body" for one in error.errors()[:5])
+        raise BadRequest(f"{named} is not what it must be") from None
 
 
 def _plain(value: Any) -> Any:
@@ -63,7 +84,7 @@ def _limit(request: Request, standard: int = 100) -> int:
 def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
     """All routes; each needs `Authorization: Bearer <service token>`."""
 
-    def route(path: str, answer: Callable[[Request, Any], Awaitable[Any]]) -> Route:
+    def route(path: str, answer: Callable[[Request, Any], Awaitable[Any]], method: str = "GET") -> Route:
         async def endpoint(request: Request) -> JSONResponse:
             given = request.headers.get("authorization", "")
             if not hmac.compare_digest(given.encode(), f"Bearer {service_token}".encode()):
@@ -81,7 +102,7 @@ def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
                 return _problem(503, "database_away", "The database does not answer; try again shortly.")
             return _problem(404, "not_found", "There is no such thing.") if found is None else JSONResponse(found)
 
-        return Route(path, endpoint)
+        return Route(path, endpoint, methods=[method])
 
     async def merchant_users(request: Request, connection: Any) -> Any:
         merchant = _uuid(request.path_params["merchant"], "merchant")
@@ -102,6 +123,13 @@ def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
     async def user(request: Request, connection: Any) -> Any:
         merchant = _uuid(request.path_params["merchant"], "merchant")
         return None if merchant is None else await users.find_user(connection, merchant, request.path_params["user"])
+
+    async def attributes(request: Request, connection: Any) -> Any:
+        merchant = _uuid(request.path_params["merchant"], "merchant")
+        wanted = await _body(request, Wanted)
+        if merchant is None:
+            return None
+        return {"users": await users.attributes_of(connection, merchant, wanted.users, wanted.attributes)}
 
     async def runs(request: Request, connection: Any) -> Any:
         merchant = _uuid(request.query_params.get("merchant"), "merchant")
@@ -147,6 +175,7 @@ def routes(pool: Pool, service_token: str) -> list[BaseRoute]:
 
     return [
         route("/merchants/{merchant}/users", merchant_users),
+        route("/merchants/{merchant}/attributes", attributes, "POST"),
         route("/users/{merchant}/{user:path}", user),
         route("/sync-runs", runs),
         route("/sync-runs/{run}", run),

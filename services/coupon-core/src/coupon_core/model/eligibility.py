@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from contracts.campaigns import AttributeType, Eligibility
 from contracts.commands import Attributes, OrderItem
+from contracts.fields import PLATFORM
 from contracts.refusals import (
     AttributeMismatch,
     AttributeMissing,
@@ -44,7 +45,7 @@ Value = str | int | float | bool | list[str]
 Values = dict[str, Value]
 
 
-def check_rule(rule: Eligibility) -> None:
+def check_rule(rule: Eligibility, party: str = PLATFORM) -> None:
     """Try a rule before a campaign is made of it: it must compile, know its names, and give a bool for typed samples.
 
     The library compiles `1 + "a" == 2` without complaint: what does not fit together shows only when it runs.
@@ -52,6 +53,8 @@ def check_rule(rule: Eligibility) -> None:
     Raises:
         Refused: `eligibility_invalid`, with what is wrong.
     """
+    if rule.users_of is not None and (rule.users_of == PLATFORM or party not in (PLATFORM, rule.users_of)):
+        raise _invalid("users_of names a merchant: the platform any, a merchant itself alone")
     bound = COMPREHENSION.findall(rule.expression)
     if len(bound) > MOST_COMPREHENSIONS:
         raise _invalid(f"it goes through lists {len(bound)} times; {MOST_COMPREHENSIONS} times at most")
@@ -83,12 +86,14 @@ def why_not_eligible(
     *,
     user: str | None,
     users_of: str | None,
+    explained: bool = True,
     amount: int | None = None,
     items: Sequence[OrderItem] = (),
 ) -> Refusal | None:
     """Why the rule does not let this user have or use a coupon; None: it does, or there is no rule.
 
-    `users_of`: whose synced users the attributes are of, for who looks them up.
+    `users_of`: whose synced users the attributes are of, for who looks them up. Not `explained`: the refusal does not
+    say what they are, because it goes to somebody who may not know.
     """
     given = attributes or {}
     for name in given:
@@ -118,9 +123,10 @@ def why_not_eligible(
     allowed = _run(program, values)
     if allowed is True:
         return None
+    shown = values if explained else {name: value for name, value in values.items() if name in FACTS}
     if allowed is False:
-        return NotEligible(expression=rule.expression, values=values)
-    return EligibilityFailed(expression=rule.expression, values=values)
+        return NotEligible(expression=rule.expression, values=shown)
+    return EligibilityFailed(expression=rule.expression, values=shown)
 
 
 def _invalid(detail: str) -> Refused:

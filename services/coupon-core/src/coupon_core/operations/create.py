@@ -66,7 +66,7 @@ def check_terms(call: Call, terms: Terms) -> tuple[datetime, datetime]:
         raise Refused(CampaignOver(ends=ends))
     check_windows(terms.validity, starts, ends)
     if terms.eligibility is not None:
-        check_rule(terms.eligibility)
+        check_rule(terms.eligibility, call.party)
     return starts, ends
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contracts.commands import Attributes, ClaimCoupon, IssueCoupons, IssueRow
+from contracts.fields import PLATFORM
 from contracts.refusals import (
     CampaignNotFound,
     CodeNotExpected,
@@ -77,7 +78,9 @@ class _Issuer:
             if len(held) >= self.limit:
                 return UserLimitReached(limit=self.limit, issued=len(held))
         if self.rule is not None or attributes is not None:
-            why_not = why_not_eligible(self.rule, attributes, user=user, users_of=campaign.users_of())
+            of = campaign.users_of()
+            known = call.party in (PLATFORM, campaign.owner, of)
+            why_not = why_not_eligible(self.rule, attributes, user=user, users_of=of, explained=known)
             if why_not is not None:
                 return why_not
         if self.limits is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.commands import RedeemCoupon, ReleaseCoupon, ReserveCoupon
 from contracts.events import CouponReserved
+from contracts.fields import PLATFORM
 from contracts.refusals import (
     AmountNotExpected,
     BalanceTooLow,
@@ -99,7 +100,10 @@ def redeem(call: Call) -> dict[str, Any]:
     if rule is not None or attributes is not None:
         user = command.coupon.user if isinstance(found, Bearer) else found.user or command.coupon.user
         of = campaign.users_of()
-        why_not = why_not_eligible(rule, attributes, user=user, users_of=of, amount=command.amount, items=command.items)
+        known = call.party in (PLATFORM, campaign.owner, of)
+        why_not = why_not_eligible(
+            rule, attributes, user=user, users_of=of, explained=known, amount=command.amount, items=command.items
+        )
         if why_not is not None:
             raise Refused(why_not, found.number)
     discount = discount_of(terms, command.amount, named=command.discount, items=command.items, balance=free)

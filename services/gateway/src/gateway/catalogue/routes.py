@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from contracts.commands import ClaimCoupon
 from contracts.fields import PLATFORM
 from dialects.json_body import read_model
+from dialects.protocol import FieldProblem, invalid
 from gateway.commanding import Caller
 from gateway.core_client import Item
 from gateway.guarding import GuardedRoute, guarded
@@ -63,6 +64,8 @@ async def claim(request: Request, campaign: UUID) -> Response:
     staff = await parts.staff_door.demand(request, "app", "operator")
     number = request_number(request)
     command = read_model(await read_body(request), ClaimCoupon)
+    if command.attributes is not None:
+        raise invalid("Attributes are looked up: send none.", FieldProblem("/attributes", "must not be sent"))
     owner = await parts.offers.owner(campaign, staff.party)
     # The claim acts for the offer's owner; the app's name keeps its request numbers apart from the owner's own.
     caller = Caller(owner, staff.caller.actor)

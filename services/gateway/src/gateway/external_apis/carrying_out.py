@@ -169,7 +169,7 @@ class _Doing:
                     "discount": call.discount,
                     "items": [item.model_dump() for item in call.items],
                 }
-                return await core.validate(question)
+                return await self.parts.commanding.attributes.validate(question)
             case GetCampaign():
                 return _seen(await core.campaign(self.campaign(call.campaign), party), CampaignNotFound())
             case ListCampaigns(page=None):

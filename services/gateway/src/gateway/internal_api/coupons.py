@@ -72,7 +72,7 @@ async def validate(request: Request) -> Response:
     staff = await parts.staff_door.demand(request, "viewer")
     document = await read_document(request, ValidateDocument)
     question = document.model_dump() | {"party": document.party or staff.party}
-    return JSONResponse(await parts.core.validate(question))
+    return JSONResponse(await parts.commanding.attributes.validate(question))
 
 
 @router.get(

@@ -194,6 +194,22 @@ async def find_user(connection: Connection, merchant: UUID, user: str) -> dict[s
     return None if row is None else _user(row)
 
 
+SOME = """
+SELECT user_id, attributes FROM merchant_user WHERE merchant = $1 AND user_id = ANY ($2::text[]) AND NOT gone
+"""
+
+
+async def attributes_of(
+    connection: Connection, merchant: UUID, users: Sequence[str], names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """These attributes of those of these users that are known and not gone, by user."""
+    kept = set(names)
+    return {
+        row["user_id"]: {name: value for name, value in json.loads(row["attributes"]).items() if name in kept}
+        for row in await connection.fetch(SOME, merchant, users)
+    }
+
+
 COUNT = "SELECT count(*) FILTER (WHERE NOT gone), count(*) FILTER (WHERE gone) FROM merchant_user WHERE merchant = $1"
 
 
