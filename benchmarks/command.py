@@ -17,6 +17,7 @@ BENCHMARKS = {
     "claim_hot": "benchmarks.claim_hot",
     "real_year": "benchmarks.real_year",
     "http_claim": "benchmarks.http_claim",
+    "audit": "benchmarks.audit",
 }
 """Each module has `run() -> list[Figure]`."""
 

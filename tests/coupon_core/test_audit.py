@@ -472,8 +472,10 @@ async def test_what_somebody_changes_is_found_by_itself_logged_and_gone_when_men
     finally:
         await connection.close()
     assert found_after < FOUND_WITHIN_SECONDS
-    logs = "".join(process.log.read_text() for process in core.processes.values())
-    assert logs.count('"action": "audit_difference"') + logs.count('"action":"audit_difference"') == 2
+    lines = [line for process in core.processes.values() for line in process.log.read_text().splitlines()]
+    told = [line for line in lines if "audit_difference" in line and str(ledger.campaigns["stopped"]) in line]
+    assert [line for line in told if "counter expired" in line], told
+    assert [line for line in told if "is gone" in line], told
     figures = await metrics(core)
     print(f"found after {found_after:.1f} s, gone after {gone_after:.1f} s; {figures}")
     assert figures["scrip_core_audit_campaigns_total"] > 0

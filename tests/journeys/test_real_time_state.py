@@ -58,6 +58,29 @@ def test_counters_are_exactly_what_the_events_say(journey: Journey) -> None:
     assert {state: folded[state] for state in STATES} == {state: view[state] for state in STATES}
 
 
+def test_what_was_is_shown_and_an_answer_is_decided_again(journey: Journey) -> None:
+    campaign = made(journey)
+    claimed = journey.done("POST", f"/campaigns/{campaign}/claim", {"user": "ann"})
+    use = {"coupon": {"code": claimed["code"]}, "amount": 2_000}
+    journey.done("POST", f"/campaigns/{campaign}/redeem", use | {"order": "first"})
+    seq = journey.campaign(campaign)["seq"]
+    was = journey.done("GET", f"/coupons/{claimed['coupon']}?seq={seq - 1}")
+    assert (was["state"], was["caused_by"]["command"]) == ("held", claimed["command"])
+    assert was["caused_by"]["actor"].startswith("staff:")
+    held = journey.done("GET", f"/campaigns/{campaign}?seq={seq - 1}")
+    assert (held["held"], held["redeemed"]) == (1, 0)
+
+    refused = journey.staff("POST", f"/campaigns/{campaign}/redeem", use | {"order": "second"})
+    assert refused.json()["code"] == "coupon_already_redeemed"
+    (kept,) = journey.done("GET", "/coupons?order=second")["refusals"]
+    journey.done("POST", f"/campaigns/{campaign}/return", {"coupon": use["coupon"], "reason": "x"})
+    why = journey.scrip_json("why", kept["command"])
+    assert why["again"]["refusal"]["code"] == why["answered"]["refusal"]["code"] == "coupon_already_redeemed"
+    assert (why["differences"], why["before"]["coupons"][0]["state"]) == ([], "redeemed")
+    assert "differences        none" in journey.scrip("why", claimed["command"])
+    assert claimed["code"] not in str(why)
+
+
 def test_the_history_of_one_coupon_is_told_in_order(journey: Journey) -> None:
     campaign = made(journey)
     claimed = journey.done("POST", f"/campaigns/{campaign}/claim", {"user": "ann"})

@@ -1,10 +1,11 @@
-"""`scrip merchant`, `terminal`, `tool`, `dead-letters`, `clock`, `watch`, `audit`: staff's work by the internal API."""
+"""`scrip merchant`, `terminal`, `tool`, `dead-letters`, `clock`, `watch`, `audit`, `why`: staff's work."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -40,6 +41,7 @@ def add_to(app: typer.Typer) -> None:
         app.add_typer(group, name=name)
     app.command()(watch)
     app.command()(audit)
+    app.command()(why)
 
 
 def show(answer: Any, as_json: bool) -> None:
@@ -278,8 +280,48 @@ def watch(
 
 
 def audit(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Check ledger and sequence numbers; exit code 1 when something differs."""
+    """Check ledger, sequence numbers and chains of events; exit code 1 when something differs."""
     found = GatewayClient(home).audit()
     show(found, as_json)
     if found["differences"]:
         raise typer.Exit(1)
+
+
+def why(
+    id: Annotated[str, typer.Argument(help="A command's id, or a refusal's: <command> or <command>/<row>.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Why a command was answered so, beside the decision taken again; exit code 1 when they differ."""
+    command, _, row = id.partition("/")
+    found = GatewayClient(home).call("GET", f"/commands/{quote(command, safe='')}/why", row=row or None)
+    if as_json:
+        show(found, True)
+    else:
+        _show_why(found)
+    if found["differences"]:
+        raise typer.Exit(1)
+
+
+def _show_why(found: dict[str, Any]) -> None:
+    sent, before = found["sent"] or {}, found["before"] or {}
+    campaign = before.get("campaign") or {}
+    show(
+        {
+            "command": found["command"],
+            **{name: sent.get(name) for name in ("type", "party", "actor", "appended_at", "data")},
+            "met": campaign and {name: campaign[name] for name in ("id", "name", "state", "seq")},
+            "coupons": before.get("coupons") or None,
+            "rules": found["rules"],
+            "answered": _decision(found["answered"]),
+            "again": found["again"] and _decision(found["again"]),
+            "not again": found["not_again"],
+            "differences": "; ".join(found["differences"]) or (found["again"] and "none"),
+        },
+        False,
+    )
+
+
+def _decision(decision: dict[str, Any]) -> dict[str, Any]:
+    told = [event["type"] for event in decision["events"]]
+    return {name: decision[name] for name in ("status", "result", "refusal") if decision[name]} | {"events": told}

@@ -32,6 +32,10 @@ class CoreClient:
         found = await self.service.get(f"/commands/{command}")
         return None if found is None else Reply.model_validate(found)
 
+    async def why(self, command: UUID, row: int | None) -> Item | None:
+        """A command's answer beside the decision taken again; None: not decided yet, or unknown."""
+        return await self.service.get(f"/commands/{command}/why", row=row)
+
     async def campaign(self, campaign: UUID, party: str | None) -> Item | None:
         """A campaign with its counters."""
         return await self.service.get(f"/campaigns/{campaign}", party=party)

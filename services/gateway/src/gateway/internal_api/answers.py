@@ -64,6 +64,23 @@ class ResultPage(Answer):
     next: int | None
 
 
+class WhyView(Answer):
+    """A command as it was sent and answered, what it met, and the decision taken again on that.
+
+    `differences` is empty where the two decisions are the same, events included; `not_again` says why none was taken.
+    Codes show their last four symbols.
+    """
+
+    command: UUID
+    sent: dict[str, Any] | None
+    answered: dict[str, Any]
+    rules: dict[str, Any] | None
+    before: dict[str, Any] | None
+    again: dict[str, Any] | None
+    differences: list[str]
+    not_again: str | None
+
+
 class CausedBy(Answer):
     """The event that made something what it was at a moment, and the command and actor behind it."""
 

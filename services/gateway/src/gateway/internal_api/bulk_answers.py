@@ -15,7 +15,7 @@ from gateway import problems
 from gateway.answering import COMMANDS_PATH, answer, not_found, pending
 from gateway.bulk import BulkOutcome, rows_of
 from gateway.guarding import GuardedRoute
-from gateway.internal_api.answers import CommandDone, CommandPending, ResultPage
+from gateway.internal_api.answers import CommandDone, CommandPending, ResultPage, WhyView
 from gateway.openapi import described
 from gateway.parts import parts_of
 
@@ -29,6 +29,14 @@ class RowFilters(BaseModel):
 
     after: Annotated[int, Field(ge=-1, le=10**9)] = -1
     limit: Annotated[int, Field(ge=1, le=1_000)] = 500
+
+
+class WhyFilters(BaseModel):
+    """One row of a bulk command, as a refusal's id `<command>/<row>` names it; none: all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    row: Annotated[int, Field(ge=0, le=100_000)] | None = None
 
 
 @router.get(
@@ -46,6 +54,20 @@ async def command(request: Request, command: UUID) -> Response:
         return answer_bulk(await parts.bulk.outcome(stored), stored.campaign)
     outcome = await parts.core.outcome(command)
     return pending(command) if outcome is None else answer(outcome)
+
+
+@router.get(
+    "/{command}/why",
+    summary="Why a command was answered so: the answer beside the decision taken again",
+    **described(answers={200: WhyView}),
+)
+async def why(request: Request, command: UUID, asked: Annotated[WhyFilters, Query()]) -> Response:
+    parts = parts_of(request)
+    await parts.staff_door.demand(request, "viewer")
+    found = await parts.core.why(command, asked.row)
+    if found is None:
+        raise not_found("command")
+    return JSONResponse(found)
 
 
 @router.get(
