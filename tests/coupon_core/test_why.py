@@ -8,6 +8,8 @@ import asyncpg
 import pytest
 
 from contracts.commands import (
+    ActivateCampaign,
+    AmendCampaign,
     BuildingRules,
     ChangeQuantity,
     ClaimCoupon,
@@ -61,10 +63,23 @@ async def test_every_command_of_a_story_is_decided_again_as_it_was(core: CorePla
     made = await everything_once(core)
     for commands in (
         [PauseCampaign(reason="x"), ResumeCampaign(), UnpublishCampaign(), UnpublishCampaign()],
+        [AmendCampaign.model_validate({"terms": {"name": "renamed", "price": 7}}), AmendCampaign(clear=("price",))],
         [ClaimCoupon(user="zoe"), ChangeQuantity(quantity=60), VoidCampaign(reason="all")],
     ):
         for command in commands:
             await core.send(command, campaign=made["generated"])
+    draft = campaign_id(PLATFORM, "draft")
+    plan = GenerateCampaign(terms=terms(name="draft", validity=until("2026-06-30")), quantity=5, draft=True)
+    for command in (plan, ClaimCoupon(user="early"), ActivateCampaign(), ActivateCampaign(), ClaimCoupon(user="ann")):
+        await core.send(command, campaign=draft)
+    card = await generated(
+        core, "card", 9, validity=until("2026-06-30"), discount={"kind": "gift_card", "balance": 5_000}, budget=12_000
+    )
+    await issue(core, card, ["ann", "bob"])
+    for amount in (1_200, 9_000, 10):
+        await core.send(RedeemCoupon(coupon=by_number(1), amount=amount), campaign=card)
+    await core.send(ReturnCoupon(coupon=by_number(1), redemption=1, amount=200, reason="part"), campaign=card)
+    await core.send(ClaimCoupon(user="too many"), campaign=card)
     limited = await generated(core, "limited", 100, validity=until("2026-06-30"), per_day_limit=3, per_user_limit=1)
     await issue(core, limited, ["ann", "bob"])
     for user in ("ann", "cid", "dan"):

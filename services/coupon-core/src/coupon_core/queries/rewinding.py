@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import islice
 
-from contracts.commands import VoidCampaign
+from contracts.commands import AmendCampaign, VoidCampaign
 from contracts.fields import Contract
 from coupon_core.lanes.loading import SLICE, load
 from coupon_core.model.campaign import HELD, RESERVED, Campaign
@@ -22,8 +22,8 @@ from coupon_core.storage.codes import codes_at
 from coupon_core.storage.lanes import facts_before
 from coupon_core.work import DueRange, Entry, UploadedCode, Work
 
-REWOUND_RANGES: frozenset[type[Contract]] = frozenset({VoidCampaign})
-"""Commands over a range whose range can be put back."""
+REWOUND: frozenset[type[Contract]] = frozenset({VoidCampaign, AmendCampaign})
+"""Barriers before which the view can be put back."""
 
 
 async def rewound(

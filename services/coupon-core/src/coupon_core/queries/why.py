@@ -32,7 +32,7 @@ from coupon_core.queries.asking import Parameters, Problem, parameters
 from coupon_core.queries.campaigns import campaign_item
 from coupon_core.queries.commands import STATUS_NAMES, command_not_found
 from coupon_core.queries.looking_back import fold
-from coupon_core.queries.rewinding import REWOUND_RANGES, rewound
+from coupon_core.queries.rewinding import REWOUND, rewound
 from coupon_core.queries.source import Source, instant_or_none
 from coupon_core.storage import Connection, reading
 from coupon_core.storage.journal import unpacked
@@ -125,7 +125,7 @@ async def _look_up(source: Source, outcome: Outcome) -> tuple[Entry | None, str 
         raise Problem(503, "not_now", "The log does not answer in time; try again.", retry=True) from None
     if entry is None or entry.record is None or entry.record.id != outcome.command:
         return None, "the log does not hold the command any more: it was kept for as long as the topic keeps records"
-    if type(entry.record.data) in BARRIERS - REWOUND_RANGES:
+    if type(entry.record.data) in BARRIERS - REWOUND:
         return None, "work over a range of coupons is not decided again"
     return entry, None
 
