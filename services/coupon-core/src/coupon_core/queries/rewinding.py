@@ -10,7 +10,6 @@ from datetime import datetime
 from itertools import islice
 
 from contracts.commands import AmendCampaign, VoidCampaign
-from contracts.fields import Contract
 from coupon_core.lanes.loading import SLICE, load
 from coupon_core.model.campaign import HELD, RESERVED, Campaign
 from coupon_core.model.folding import Folding
@@ -22,7 +21,7 @@ from coupon_core.storage.codes import codes_at
 from coupon_core.storage.lanes import facts_before
 from coupon_core.work import DueRange, Entry, UploadedCode, Work
 
-REWOUND: frozenset[type[Contract]] = frozenset({VoidCampaign, AmendCampaign})
+REWOUND = (VoidCampaign, AmendCampaign)
 """Barriers before which the view can be put back."""
 
 

@@ -125,7 +125,7 @@ async def _look_up(source: Source, outcome: Outcome) -> tuple[Entry | None, str 
         raise Problem(503, "not_now", "The log does not answer in time; try again.", retry=True) from None
     if entry is None or entry.record is None or entry.record.id != outcome.command:
         return None, "the log does not hold the command any more: it was kept for as long as the topic keeps records"
-    if type(entry.record.data) in BARRIERS - REWOUND:
+    if type(entry.record.data) in BARRIERS.difference(REWOUND):
         return None, "work over a range of coupons is not decided again"
     return entry, None
 
