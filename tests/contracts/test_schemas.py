@@ -138,7 +138,7 @@ WRONG = [
     ("GenerateCampaign", "data.supply", {"kind": "given"}),
     ("PublishCampaign", "data.supply", {"kind": "generated"}),
     ("UploadCodes", "data.codes", [""]),
-    ("ExportCodes", "data.count", 2_001),
+    ("ExportCodes", "data.count", 1_000_001),
     ("ReserveCoupon", "data.seconds", 0),
     ("RedeemCoupon", "data.amount", -1),
     ("SetTool", "data.tool", "Print Shop"),

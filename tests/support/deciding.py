@@ -88,6 +88,8 @@ class MemoryLane:
     start: str = "2026-03-10T12:00:00Z"
     told: bool = False
     slice: int = 5_000
+    holds_continuations: bool = False
+    """Keep core's own following commands in `held_back` instead of deciding them at once."""
     now: datetime = field(init=False)
     work: Work = field(init=False)
     events: list[EventRecord] = field(default_factory=list)
@@ -96,6 +98,7 @@ class MemoryLane:
     refusals: list[RefusalRecord] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     replies: list[tuple[str, int | None, Reply]] = field(default_factory=list)
+    held_back: list[CommandRecord] = field(default_factory=list)
     offset: int = 0
 
     def __post_init__(self) -> None:
@@ -272,7 +275,10 @@ class MemoryLane:
         work.recorders, work.refusals, work.dead = {}, [], []
         work.replies, work.continuations, work.new_outcomes = [], [], []
         for _, record in continuations:
-            self.append_record(record, "core")
+            if self.holds_continuations:
+                self.held_back.append(record)
+            else:
+                self.append_record(record, "core")
 
     def _load_range(self, entry: Entry) -> None:
         self.work.due = None

@@ -57,6 +57,10 @@ def numerals_of(number: int) -> list[int]:
     return [number >> 5 * place & 31 for place in reversed(range(11))]
 
 
+def digits_of(number: int, bits: int) -> list[int]:
+    return [number >> place & 1 for place in reversed(range(bits))]
+
+
 class TestPermutation:
     @given(
         some.binary(min_size=32, max_size=32),
@@ -64,21 +68,21 @@ class TestPermutation:
         some.integers(0, 2**55 - 1),
     )
     def test_is_ff1_of_radix_32_and_11_numerals(self, key: bytes, tweak: bytes, number: int) -> None:
-        permutation = ff1.Permutation(key, tweak)
+        permutation = ff1.Permutation.of_serials(key, tweak)
         sealed = permutation.encrypt(number)
         assert numerals_of(sealed) == ff1.encrypt(key, 32, tweak, numerals_of(number))
         assert permutation.decrypt(sealed) == number
 
     @given(some.lists(some.integers(0, 2**55 - 1), max_size=20))
     def test_gives_the_same_for_arrays_as_for_single_numbers(self, numbers: list[int]) -> None:
-        permutation = ff1.Permutation(bytes(range(32)), b"eleven byte")
+        permutation = ff1.Permutation.of_serials(bytes(range(32)), b"eleven byte")
         sealed = permutation.encrypt_all(numpy.array(numbers, dtype=numpy.uint64))
         assert sealed.tolist() == [permutation.encrypt(number) for number in numbers]
         assert permutation.decrypt_all(sealed).tolist() == numbers
 
     @pytest.mark.parametrize("count", [ff1.CHUNK - 1, ff1.CHUNK, ff1.CHUNK + 1, 2 * ff1.CHUNK + 7])
     def test_gives_the_same_across_the_borders_of_chunks(self, count: int) -> None:
-        permutation = ff1.Permutation(bytes(range(32)), b"eleven byte")
+        permutation = ff1.Permutation.of_serials(bytes(range(32)), b"eleven byte")
         numbers = numpy.random.default_rng(count).integers(0, 1 << 55, count, dtype=numpy.uint64)
         sealed = permutation.encrypt_all(numbers)
         for place in (0, count // 2, ff1.CHUNK - 2, count - 2, count - 1):
@@ -86,7 +90,29 @@ class TestPermutation:
         assert (permutation.decrypt_all(sealed) == numbers).all()
         assert len(numpy.unique(sealed)) == count
 
+    @given(
+        some.binary(min_size=32, max_size=32),
+        some.binary(min_size=16, max_size=16),
+        some.integers(ff1.FEWEST_BITS, ff1.MOST_BITS),
+        some.data(),
+    )
+    def test_of_bits_is_ff1_of_radix_2(self, key: bytes, tweak: bytes, bits: int, data: some.DataObject) -> None:
+        permutation = ff1.Permutation.of_bits(key, tweak, bits)
+        numbers = data.draw(some.lists(some.integers(0, (1 << bits) - 1), min_size=1, max_size=5))
+        for number in numbers:
+            sealed = permutation.encrypt(number)
+            assert digits_of(sealed, bits) == ff1.encrypt(key, 2, tweak, digits_of(number, bits))
+            assert permutation.decrypt(sealed) == number
+        array = permutation.encrypt_all(numpy.array(numbers, dtype=numpy.uint64))
+        assert array.tolist() == [permutation.encrypt(number) for number in numbers]
+        assert permutation.decrypt_all(array).tolist() == numbers
+
+    @pytest.mark.parametrize(("tweak", "bits"), [(b"t" * 16, 19), (b"t" * 16, 65), (b"t" * 11, 40)])
+    def test_of_bits_takes_20_to_64_bits_and_a_tweak_of_16_bytes(self, tweak: bytes, bits: int) -> None:
+        with pytest.raises(ValueError, match="bytes"):
+            ff1.Permutation.of_bits(b"k" * 32, tweak, bits)
+
     def test_needs_a_key_of_32_and_a_tweak_of_11_bytes(self) -> None:
         for key, tweak in ((b"k" * 16, b"t" * 11), (b"k" * 32, b"t" * 10)):
             with pytest.raises(ValueError, match="bytes"):
-                ff1.Permutation(key, tweak)
+                ff1.Permutation.of_serials(key, tweak)

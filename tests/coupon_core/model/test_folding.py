@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from contracts.commands import (
+    CancelGeneration,
     ChangeQuantity,
     ExportCodes,
     PauseCampaign,
@@ -100,6 +101,15 @@ def lived() -> MemoryLane:
     voided = lane.generate("voided", quantity=9)
     lane.issue(voided, *[f"user-{number}" for number in range(8)])
     lane.send(VoidCampaign(reason="all"), campaign=voided)
+    own = {"kind": "generated", "pattern": {"prefix": "A-", "length": 9}}
+    patterned = lane.generate("patterned", quantity=9, supply=own)
+    lane.issue(patterned, "ann")
+    stored = lane.generate("stored", quantity=6_000, supply=own | {"stored": True})
+    lane.issue(stored, "ann")
+    lane.holds_continuations = True
+    failed = lane.generate("failed", quantity=6_000, supply=own | {"stored": True})
+    lane.done(CancelGeneration(reason="typo"), campaign=failed)
+    lane.holds_continuations = False
     uploaded = lane.publish({"kind": "uploaded"}, "uploaded", quantity=3)
     lane.done(UploadCodes(codes=("A1", "A2", "A3", "A2")), campaign=uploaded, party=MERCHANT)
     lane.issue(uploaded, "ann")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from contracts.campaigns import TermsChange
+from contracts.campaigns import CodePattern, GeneratedSupply, TermsChange
 from contracts.commands import (
     AdvanceClock,
     AmendCampaign,
@@ -154,6 +154,12 @@ def codes_not_exportable(lane: MemoryLane) -> str:
 
 def codes_need_receiver(lane: MemoryLane) -> str:
     return lane.refused(ExportCodes(count=1), campaign=lane.generate(validity=MARCH | {"waiting_days": 1}))
+
+
+def code_space_too_small(lane: MemoryLane) -> str:
+    supply = GeneratedSupply(pattern=CodePattern(charset="digits", length=5))
+    command = GenerateCampaign(terms=terms(), quantity=1_000_000, supply=supply)
+    return lane.refused(command, campaign=campaign_id(PLATFORM, "five digits"))
 
 
 def repeated_in_request(lane: MemoryLane) -> str:
@@ -412,7 +418,14 @@ WAYS: dict[str, Callable[[MemoryLane], str]] = {
     for way in (
         *(campaign_exists, campaign_not_active, campaign_state_forbids, campaign_not_started, campaign_over),
         *(campaign_exhausted, no_code_left, user_limit_reached, code_required, code_not_expected, code_taken),
-        *(code_unreadable, codes_not_uploadable, codes_not_exportable, repeated_in_request, coupon_not_found),
+        *(
+            code_unreadable,
+            codes_not_uploadable,
+            codes_not_exportable,
+            code_space_too_small,
+            repeated_in_request,
+            coupon_not_found,
+        ),
         *(coupon_already_redeemed, coupon_reserved, coupon_not_reserved, coupon_not_redeemed, coupon_expired),
         *(redemption_not_found, redemption_already_returned, return_above_redeemed, partial_return_impossible),
         *(too_many_redemptions, item_required, discount_required, discount_not_expected, discount_above_amount),

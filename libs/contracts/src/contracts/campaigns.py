@@ -128,10 +128,59 @@ class Validity(Contract):
     """More times at which coupons may be used, beside `weekly`."""
 
 
+CHARSETS = {
+    "digits": "0123456789",
+    "letters": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "letters_and_digits": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "no_look_alikes": "0123456789ABCDEFGHJKMNPQRSTVWXYZ",
+}
+MOST_CODES_OF_A_PATTERN = 2**64
+MOST_SYMBOLS_OF_A_CODE = 64
+
+
+class CodePattern(Contract):
+    """How the codes of a campaign look: prefix, `length` symbols of the charset, suffix. Case and dashes do not matter.
+
+    A code leads to its coupon by arithmetic, so one pattern has at most 2^64 codes (12 places of letters and digits).
+    """
+
+    prefix: Annotated[str, StringConstraints(max_length=20, pattern=r"^([0-9A-Za-z][0-9A-Za-z_-]*)?$")] = ""
+    charset: Annotated[
+        str, StringConstraints(pattern=r"^(digits|letters|letters_and_digits|no_look_alikes|[0-9A-Z]{2,36})$")
+    ] = "no_look_alikes"
+    """`digits`, `letters`, `letters_and_digits`, `no_look_alikes` (without I, L, O, U), or the symbols themselves."""
+    length: Annotated[int, Field(ge=1, le=64, strict=True)]
+    suffix: Annotated[str, StringConstraints(max_length=20, pattern=r"^[0-9A-Za-z_-]*$")] = ""
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> Self:
+        symbols = self.symbols()
+        if len(self.prefix) + self.length + len(self.suffix) > MOST_SYMBOLS_OF_A_CODE:
+            raise ValueError(f"prefix, symbols and suffix are longer than {MOST_SYMBOLS_OF_A_CODE} characters together")
+        if len(set(symbols)) < len(symbols):
+            raise ValueError("a symbol stands in the charset twice")
+        if self.space() > MOST_CODES_OF_A_PATTERN:
+            most = next(length for length in range(64, 0, -1) if len(symbols) ** length <= MOST_CODES_OF_A_PATTERN)
+            raise ValueError(f"with {len(symbols)} symbols the length is {most} at most; use prefix or suffix for more")
+        return self
+
+    def symbols(self) -> str:
+        """The symbols that fill the places."""
+        return CHARSETS.get(self.charset, self.charset)
+
+    def space(self) -> int:
+        """How many codes there can be."""
+        return int(len(self.symbols()) ** self.length)
+
+
 class GeneratedSupply(Contract):
     """Scrip makes the codes; none is stored before somebody holds it."""
 
     kind: Literal["generated"] = "generated"
+    pattern: CodePattern | None = None
+    """How they look; None: 12 symbols without look-alikes, of which a wrong one is refused by arithmetic."""
+    stored: bool = False
+    """Write every code down first (a job with progress), so that all can be listed before somebody holds one."""
 
 
 class SharedSupply(Contract):

@@ -6,10 +6,10 @@ while records of it may be in the log.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, TypeAdapter, create_model
+from pydantic import Field, StringConstraints, TypeAdapter, create_model, model_validator
 
 from contracts.campaigns import (
     AttributeName,
@@ -38,17 +38,27 @@ from contracts.fields import (
 
 MAX_ROWS = 500
 """Rows of one bulk command."""
+MOST_STORED = 10_000_000
+"""Codes of a campaign that can be written down before somebody holds them."""
 
 
 class GenerateCampaign(Contract):
     """Order Scrip to bring a campaign and its codes into being (internal staff and tools, or a merchant)."""
 
     terms: Terms
-    supply: Annotated[GeneratedSupply | SharedSupply | UploadedSupply, Field(discriminator="kind")] = GeneratedSupply()
+    supply: Annotated[GeneratedSupply | SharedSupply | UploadedSupply, Field(discriminator="kind")] = Field(
+        default_factory=GeneratedSupply
+    )
     quantity: Count | None = None
     """Coupons that may be issued; required for `generated`; None: as many as are asked for (or codes uploaded)."""
     draft: bool = False
     """Keep it as a draft: it may be amended freely, and gives nothing out before `ActivateCampaign`."""
+
+    @model_validator(mode="after")
+    def _not_too_many_to_store(self) -> Self:
+        if isinstance(self.supply, GeneratedSupply) and self.supply.stored and (self.quantity or 0) > MOST_STORED:
+            raise ValueError(f"at most {MOST_STORED:,} codes can be stored; without `stored` none needs to be")
+        return self
 
 
 class ActivateCampaign(Contract):
@@ -76,6 +86,18 @@ class PublishCampaign(Contract):
     terms: Terms
     supply: Annotated[SharedSupply | UploadedSupply | GivenSupply, Field(discriminator="kind")]
     quantity: Count | None = None
+
+
+class GenerateCodes(Contract):
+    """Write down the next slice of a campaign's codes. Written by core only; `after` is its cursor."""
+
+    after: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)]
+
+
+class CancelGeneration(Contract):
+    """Give up a campaign whose codes are still being written down; it fails and can only be stopped."""
+
+    reason: Reason
 
 
 class UnpublishCampaign(Contract):
@@ -111,9 +133,13 @@ class UploadCodes(Contract):
 
 
 class ExportCodes(Contract):
-    """Take codes nobody holds out of the platform as bearer codes; each redeems once, without a user."""
+    """Take codes nobody holds out of the platform as bearer codes; each redeems once, without a user.
 
-    count: Annotated[int, Field(ge=1, le=2_000, strict=True)]
+    The answer names the range of coupon numbers taken, and up to 2,000 codes themselves; the export of the campaign's
+    codes streams any range.
+    """
+
+    count: Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
 
 AttributeText = Annotated[str, StringConstraints(max_length=200, strict=True)]
@@ -281,6 +307,13 @@ class SetBuildingRules(Contract):
     rules: BuildingRules
 
 
+class SetCodeKey(Contract):
+    """Lane-wide: the version of the code key under which codes are made from now on; it only goes up."""
+
+    partition: Annotated[int, Field(ge=0, strict=True)]
+    version: Annotated[int, Field(ge=1, le=31, strict=True)]
+
+
 class SetMerchant(Contract):
     """Lane-wide: a merchant's state; a suspended or closed one has every command refused."""
 
@@ -310,6 +343,8 @@ Command = (
     | ActivateCampaign
     | AmendCampaign
     | PublishCampaign
+    | GenerateCodes
+    | CancelGeneration
     | UnpublishCampaign
     | PauseCampaign
     | ResumeCampaign
@@ -328,6 +363,7 @@ Command = (
     | RunDue
     | AdvanceClock
     | SetBuildingRules
+    | SetCodeKey
     | SetMerchant
     | SetTool
 )
@@ -336,6 +372,8 @@ COMMANDS: tuple[type[Contract], ...] = (
     ActivateCampaign,
     AmendCampaign,
     PublishCampaign,
+    GenerateCodes,
+    CancelGeneration,
     UnpublishCampaign,
     PauseCampaign,
     ResumeCampaign,
@@ -354,10 +392,13 @@ COMMANDS: tuple[type[Contract], ...] = (
     RunDue,
     AdvanceClock,
     SetBuildingRules,
+    SetCodeKey,
     SetMerchant,
     SetTool,
 )
-LANE_WIDE: frozenset[type[Contract]] = frozenset({RunDue, AdvanceClock, SetBuildingRules, SetMerchant, SetTool})
+LANE_WIDE: frozenset[type[Contract]] = frozenset(
+    {RunDue, AdvanceClock, SetBuildingRules, SetCodeKey, SetMerchant, SetTool}
+)
 CAMPAIGN_SUPPLIES = Supply
 
 

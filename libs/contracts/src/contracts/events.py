@@ -27,6 +27,10 @@ class CampaignCreated(Fact):
     supply: str
     code: str | None = None
     """The public code of a `shared` supply."""
+    pattern: dict[str, Any] | None = None
+    """How generated codes look, where the campaign says so."""
+    key_version: int | None = None
+    """The code key's version under which codes of a pattern are made."""
     quantity: int | None
     starts: datetime
     ends: datetime
@@ -37,8 +41,25 @@ class CampaignCreated(Fact):
 class CampaignGenerationStarted(Fact):
     """draft → generating."""
 
+    total: int | None = None
+    """How many codes are written down first; None: none, they follow from numbers."""
     rules: dict[str, int] = Field(default_factory=dict)
     """Of a draft that is activated: versions of the building rules it was checked against then, by party."""
+
+
+class CampaignGenerationProgressed(Fact):
+    """Another slice of the codes is written down."""
+
+    done: int
+    total: int
+
+
+class CampaignGenerationFailed(Fact):
+    """generating → failed: given up, with the codes written down so far, which never become valid."""
+
+    reason: str
+    done: int
+    total: int
 
 
 class CampaignAmended(Fact):
@@ -276,6 +297,8 @@ EVENT_TYPES: dict[type[Fact], str] = {
     CampaignCreated: "scrip.campaign.created.v1",
     CampaignAmended: "scrip.campaign.amended.v1",
     CampaignGenerationStarted: "scrip.campaign.generation_started.v1",
+    CampaignGenerationProgressed: "scrip.campaign.generation_progressed.v1",
+    CampaignGenerationFailed: "scrip.campaign.generation_failed.v1",
     CampaignGenerated: "scrip.campaign.generated.v1",
     CampaignPublished: "scrip.campaign.published.v1",
     CampaignUnpublished: "scrip.campaign.unpublished.v1",

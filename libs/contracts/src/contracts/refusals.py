@@ -431,6 +431,17 @@ class QuantityRequired(Refusal):
     message = "A campaign with generated codes needs a quantity."
 
 
+class CodeSpaceTooSmall(Refusal):
+    code = "code_space_too_small"
+    message = (
+        "The pattern has {space} codes; {quantity} coupons need {needed} at least, so that a guess hits one in use "
+        "once in a thousand tries at most: make it longer, or the charset larger."
+    )
+    space: int
+    quantity: int
+    needed: int
+
+
 class QuantityBelowIssued(Refusal):
     code = "quantity_below_issued"
     message = "{committed} coupons are issued or exported; the quantity cannot be {quantity}."

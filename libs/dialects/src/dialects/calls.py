@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from contracts.commands import (
@@ -164,6 +164,20 @@ class ListCodes(Asked):
     limit: int = 100
 
 
+ExportKind = Literal["codes", "coupons", "history"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRows(Asked):
+    """Codes, coupons or events of a campaign, all of them, as a stream of CSV or JSON Lines."""
+
+    campaign: CampaignName
+    what: ExportKind
+    format: Literal["csv", "jsonl"] = "csv"
+    filters: tuple[tuple[str, str | int], ...] = ()
+    """`after`, `last`, `state`, `user`, `type`, as far as they are given."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListCoupons(Asked):
     """Coupons of a campaign after a number, in order."""
@@ -235,6 +249,7 @@ Call = (
     | ListCampaigns
     | ListCodes
     | ListCoupons
+    | ExportRows
     | FindCoupons
     | GetCoupon
     | GetCode

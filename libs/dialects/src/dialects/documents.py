@@ -211,9 +211,9 @@ class QuantityDocument(ChangeDocument):
 
 
 class ExportDocument(ChangeDocument):
-    """How many generated codes to take out of the platform."""
+    """How many generated codes to take out of the platform; the answer lists 2,000 at most, the export all of them."""
 
-    count: Annotated[int, Field(ge=1, le=2_000, strict=True)]
+    count: Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
     def command(self) -> CampaignCommand:
         return commands.ExportCodes(count=self.count)

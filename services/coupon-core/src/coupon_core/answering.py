@@ -9,13 +9,18 @@ from typing import Any
 
 from coupon_core.codes.generated import BLOCK_BITS
 from coupon_core.model.campaign import Campaign
-from coupon_core.operations.serials import code_of_number
+from coupon_core.operations.serials import code_of_number, codes_of_range
 from coupon_core.work import Work
+
+MOST_EXPORTED = 2_000
+"""So many codes of an export stand in its answer; more are streamed by range."""
 
 
 def block_indexes(body: dict[str, Any]) -> set[int]:
     """Indexes, within its campaign, of the blocks of serials whose coupons stand in this result."""
-    rows = [body, *body.get("rows", ()), *body.get("codes", ())]
+    if _lists_codes(body):
+        return set(range((body["first"] - 1) >> BLOCK_BITS, ((body["last"] - 1) >> BLOCK_BITS) + 1))
+    rows = [body, *body.get("rows", ())]
     return {(_number(row["coupon"]) - 1) >> BLOCK_BITS for row in rows if "coupon" in row and "refusal" not in row}
 
 
@@ -27,6 +32,10 @@ def with_codes(work: Work, campaign: Campaign | None, body: dict[str, Any] | Non
     """
     if campaign is None or body is None:
         return body
+    if _lists_codes(body):
+        codes = codes_of_range(work.codes, campaign, work.block_at, body["first"], body["last"])
+        named = enumerate(codes, start=body["first"])
+        return body | {"codes": [{"coupon": f"{campaign.text}.{number}", "code": code} for number, code in named]}
     if campaign.supply == "generated":
 
         def code(coupon: str) -> str:
@@ -44,10 +53,14 @@ def with_codes(work: Work, campaign: Campaign | None, body: dict[str, Any] | Non
         return row if "coupon" not in row or "refusal" in row else {**row, "code": code(row["coupon"])}
 
     answer = complete(body)
-    for part in ("rows", "codes"):
-        if part in body:
-            answer = {**answer, part: [complete(row) for row in body[part]]}
+    if "rows" in body:
+        answer = {**answer, "rows": [complete(row) for row in body["rows"]]}
     return answer
+
+
+def _lists_codes(body: dict[str, Any]) -> bool:
+    """Whether this is the result of an export small enough to be answered with its codes."""
+    return "first" in body and body["count"] <= MOST_EXPORTED
 
 
 def _number(coupon: str) -> int:

@@ -16,10 +16,12 @@ from contracts.commands import (
     ActivateCampaign,
     AdvanceClock,
     AmendCampaign,
+    CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
     ExportCodes,
     GenerateCampaign,
+    GenerateCodes,
     IssueCoupons,
     PauseCampaign,
     PublishCampaign,
@@ -30,6 +32,7 @@ from contracts.commands import (
     ReturnCoupon,
     RunDue,
     SetBuildingRules,
+    SetCodeKey,
     SetMerchant,
     SetTool,
     StopCampaign,
@@ -45,7 +48,7 @@ from coupon_core.answering import with_codes
 from coupon_core.model.lane import LaneState
 from coupon_core.model.recording import Cause
 from coupon_core.model.refused import Refused
-from coupon_core.operations import amend, codes, create, give_back, issue, lane_wide, manage, redeem, void
+from coupon_core.operations import amend, codes, create, generating, give_back, issue, lane_wide, manage, redeem, void
 from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Call, Entry, Outcome, Work
 
 OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
@@ -53,6 +56,8 @@ OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     ActivateCampaign: create.activate,
     AmendCampaign: amend.amend,
     PublishCampaign: create.publish,
+    GenerateCodes: generating.generate_codes,
+    CancelGeneration: generating.cancel,
     UnpublishCampaign: manage.unpublish,
     PauseCampaign: manage.pause,
     ResumeCampaign: manage.resume,
@@ -71,6 +76,7 @@ OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     RunDue: lane_wide.run_due,
     AdvanceClock: lane_wide.advance_clock,
     SetBuildingRules: lane_wide.set_building_rules,
+    SetCodeKey: lane_wide.set_code_key,
     SetMerchant: lane_wide.set_merchant,
     SetTool: lane_wide.set_tool,
 }
@@ -89,6 +95,7 @@ TOOL_RIGHTS: dict[type[Contract], ToolRight] = {
     ReleaseCoupon: "redeem",
     ReturnCoupon: "redeem",
     VoidCoupons: "void",
+    CancelGeneration: "manage",
     PauseCampaign: "manage",
     ResumeCampaign: "manage",
     StopCampaign: "manage",
@@ -97,10 +104,11 @@ TOOL_RIGHTS: dict[type[Contract], ToolRight] = {
     ExportCodes: "manage",
 }
 SERVICE_WRITERS: dict[str, frozenset[type[Contract]]] = {
-    "core": frozenset({RunDue, VoidCampaign}),
+    "core": frozenset({RunDue, VoidCampaign, GenerateCodes}),
     "adapter": frozenset({IssueCoupons}),
 }
-"""Writers that may send only these; the gateway may send all but RunDue, tools what their rights allow."""
+"""Writers that may send only these; the gateway may send all but core's own, tools what their rights allow."""
+CORES_OWN: frozenset[type[Contract]] = frozenset({RunDue, GenerateCodes})
 
 OUTCOME_LIFE = timedelta(days=35)
 """For so long, of lane clock, the same command id gets the first answer."""
@@ -126,7 +134,9 @@ def decide(work: Work, entry: Entry) -> None:
     moment = now or entry.time
     call = Call(work, entry, record, command, record.party, moment, Cause(str(record.id), record.actor, moment), lane)
     try:
-        if now is None and not isinstance(command, AdvanceClock | SetBuildingRules | SetMerchant | SetTool):
+        if now is None and not isinstance(
+            command, AdvanceClock | SetBuildingRules | SetCodeKey | SetMerchant | SetTool
+        ):
             raise Refused(ClockNotSet())
         _check_party(call)
         result = OPERATIONS[type(command)](call)
@@ -190,7 +200,7 @@ def _not_trusted(lane: LaneState, entry: Entry) -> tuple[str, str] | None:
     allowed = SERVICE_WRITERS.get(writer)
     if allowed is not None and kind not in allowed:
         return "writer_not_allowed", f"{writer} may not send {kind.__name__}"
-    if allowed is None and (writer != "gateway" or kind is RunDue):
+    if allowed is None and (writer != "gateway" or kind in CORES_OWN):
         return "writer_not_allowed", f"{writer} may not send {kind.__name__} to this topic"
     return None
 

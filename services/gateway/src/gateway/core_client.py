@@ -7,7 +7,10 @@ from collections import OrderedDict
 from typing import Any
 from uuid import UUID
 
+import httpx
+
 from contracts.answers import Reply
+from dialects.calls import ExportKind
 from gateway.service_client import ServiceClient
 
 RESOLVED_SECONDS = 30.0
@@ -63,6 +66,12 @@ class CoreClient:
     async def campaign_events(self, campaign: UUID, **filters: str | int | None) -> Item | None:
         """`{"events"}` of a campaign in order; filters `after_seq`, `limit`."""
         return await self.service.get(f"/campaigns/{campaign}/events", **filters)
+
+    async def export(
+        self, campaign: UUID, what: ExportKind, party: str | None, **filters: str | int | None
+    ) -> httpx.Response | None:
+        """Codes, coupons or history of a campaign as they stream; to be closed."""
+        return await self.service.stream(f"/campaigns/{campaign}/export/{what}", party=party, **filters)
 
     async def coupon(self, coupon: str, party: str | None, *, codes: bool = False) -> Item | None:
         """A coupon with its redemptions."""

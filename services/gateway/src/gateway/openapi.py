@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.responses import Response as PlainResponse
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -83,6 +84,14 @@ def described(
         "content": {"application/problem+json": {"schema": _PROBLEM}},
     }
     return {"response_model": None, "responses": responses, "openapi_extra": extra}
+
+
+def streamed(*media: str) -> dict[str, Any]:
+    """Arguments for a route whose answer is a stream of one of these media types."""
+    made = described(answers={})
+    content = {kind: {"schema": {"type": "string"}} for kind in media}
+    made["responses"][200] = {"description": "Rows, and at the end how many and their SHA-256", "content": content}
+    return made | {"response_class": PlainResponse}
 
 
 def document(app: FastAPI) -> dict[str, Any]:

@@ -32,6 +32,7 @@ NOT_ACCEPTABLE_CONTENT = frozenset(
         "building_rule_forbids",
         "code_not_expected",
         "code_required",
+        "code_space_too_small",
         "code_unreadable",
         "codes_need_receiver",
         "currency_unknown",

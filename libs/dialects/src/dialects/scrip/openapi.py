@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic.json_schema import models_json_schema
 
 from dialects.documents import DOCUMENTS, QUESTIONS, OperationName
-from dialects.scrip.requests import CAMPAIGN_STATES, COUPON_STATES, MAX_CAMPAIGNS_PAGE, MAX_PAGE, PREFIX
+from dialects.scrip.requests import CAMPAIGN_STATES, COUPON_STATES, EXPORTS, MAX_CAMPAIGNS_PAGE, MAX_PAGE, PREFIX
 
 Item = dict[str, Any]
 
@@ -58,6 +58,8 @@ PARAMETERS: dict[str, Item] = {
     "coupon_state": _query("state", {"type": "string", "enum": sorted(COUPON_STATES)}),
     **{name: _query(name, {"type": "string", "minLength": 1, "maxLength": 255}) for name in ("code", "user", "order")},
 }
+EXPORT_PATH = "/campaigns/{campaign}/export/{what}"
+EXPORT_SUMMARY = "Stream codes, coupons or history; the last line has the number of rows and their SHA-256"
 IDEMPOTENCY_KEY: Item = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -96,6 +98,7 @@ def paths() -> dict[str, dict[str, Item]]:
         if path.endswith("{reference}"):
             operation["responses"]["202"] = _answer("Not known yet")
         made.setdefault(PREFIX + path, {})["get"] = operation
+    made[PREFIX + EXPORT_PATH] = {"get": _export()}
     return made
 
 
@@ -126,6 +129,23 @@ def _command(path: str, name: OperationName, summary: str) -> Item:
     operation["requestBody"] = {"required": required, "content": content}
     if not question:
         operation["parameters"] += [IDEMPOTENCY_KEY, PREFER]
+    return operation
+
+
+def _export() -> Item:
+    content = {kind: {"schema": {"type": "string"}} for kind in LISTS}
+    operation = _operation(EXPORT_PATH, EXPORT_SUMMARY, {"200": {"description": "The rows", "content": content}})
+    operation["operationId"] = "merchant_export"
+    operation["parameters"][1]["schema"] = {"type": "string", "enum": sorted(EXPORTS)}
+    states = sorted(COUPON_STATES | {"exported", "available"})
+    operation["parameters"] += [
+        _query("format", {"type": "string", "enum": ["csv", "jsonl"]}),
+        PARAMETERS["after"],
+        _query("last", {"type": "integer", "minimum": 0}),
+        _query("state", {"type": "string", "enum": states}),
+        PARAMETERS["user"],
+        _query("type", {"type": "string", "maxLength": 60}),
+    ]
     return operation
 
 

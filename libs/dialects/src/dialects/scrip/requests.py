@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from typing import cast, get_args
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +14,8 @@ from contracts.identifiers import split_coupon_id
 from dialects.calls import (
     Call,
     CampaignName,
+    ExportKind,
+    ExportRows,
     FindCoupons,
     GetCampaign,
     GetCoupon,
@@ -38,6 +40,9 @@ MAX_CAMPAIGNS_PAGE = 200
 REQUEST_NUMBER: TypeAdapter[str] = TypeAdapter(RequestNumber)
 CAMPAIGN_STATES = frozenset(get_args(CampaignState))
 COUPON_STATES = frozenset(get_args(CouponState))
+
+EXPORTS: dict[str, tuple[str, ...]] = {"codes": ("state",), "coupons": ("state", "user"), "history": ("type",)}
+"""What can be exported, and by what it can be filtered besides the key."""
 
 Parameters = dict[str, str]
 Operation = Callable[[RawRequest, Parameters, Profile], Call]
@@ -142,6 +147,27 @@ def list_coupons(request: RawRequest, parameters: Parameters, profile: Profile) 
     )
 
 
+def export_rows(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
+    what = parameters["what"]
+    if what not in EXPORTS:
+        raise not_offered(f"There is no export of `{what}`: {', '.join(EXPORTS)} are.")
+    query = query_of(request, ("format", "after", "last", *EXPORTS[what]))
+    form = _one_of(query, "format", frozenset({"csv", "jsonl"})) or "csv"
+    filters: dict[str, str | int] = {"after": whole_number(query, "after", 0, 0, 10**12)}
+    if "last" in query:
+        filters["last"] = whole_number(query, "last", 0, 0, 10**12)
+    states = COUPON_STATES | ({"exported", "available"} if what == "codes" else set())
+    state = _one_of(query, "state", states)
+    filters |= {} if state is None else {"state": state}
+    filters |= {name: query[name] for name in ("user", "type") if name in query}
+    return ExportRows(
+        campaign=_campaign(parameters),
+        what=cast("ExportKind", what),
+        format="jsonl" if form == "jsonl" else "csv",
+        filters=tuple(filters.items()),
+    )
+
+
 def find_coupons(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
     query = query_of(request, ("code", "user", "order"))
     if not any(query.values()):
@@ -195,6 +221,7 @@ ROUTES: tuple[Route[Operation], ...] = tuple(
         ("POST", "/campaigns/{campaign}/codes", upload_codes),
         ("GET", "/campaigns/{campaign}/codes", list_codes),
         ("GET", "/campaigns/{campaign}/coupons", list_coupons),
+        ("GET", "/campaigns/{campaign}/export/{what}", export_rows),
         ("POST", "/campaigns/{campaign}/export-codes", _documented("export_codes")),
         ("POST", "/campaigns/{campaign}/issue", _documented("issue")),
         ("POST", "/campaigns/{campaign}/claim", _documented("claim")),

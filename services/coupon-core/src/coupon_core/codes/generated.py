@@ -55,7 +55,8 @@ class GeneratedCodes:
         """Raises ValueError when there is no key, a version is out of range or a key has not 32 bytes."""
         if not keys or not all(1 <= version < len(ALPHABET) for version in keys):
             raise ValueError(f"Code keys need versions from 1 to {len(ALPHABET) - 1}.")
-        self._permutations = {version: Permutation(key, _TWEAK) for version, key in keys.items()}
+        self._keys = dict(keys)
+        self._permutations = {version: Permutation.of_serials(key, _TWEAK) for version, key in keys.items()}
         self.newest_version = max(keys)
 
     def code_of(self, serial: int, version: int | None = None) -> str:
@@ -114,6 +115,11 @@ class GeneratedCodes:
             for place, serial in zip(places[ours].tolist(), found, strict=True):
                 serials[place] = serial
         return serials
+
+    def key(self, version: int) -> bytes:
+        """The key of a version. Raises ValueError when it is not at hand."""
+        self._permutation(version)
+        return self._keys[version]
 
     def _permutation(self, version: int) -> Permutation:
         if version not in self._permutations:

@@ -25,6 +25,7 @@ from coupon_core.answering import block_indexes
 from coupon_core.codes.generated import BLOCK_BITS, normalise
 from coupon_core.model.campaign import REDEEMED, Campaign, Coupon
 from coupon_core.model.periods import Period, period_limits, period_start
+from coupon_core.operations.serials import own_codes
 from coupon_core.storage import Connection
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
@@ -51,6 +52,7 @@ class _Wanted:
         self.expected: Counter[int] = Counter()
         self.serials: dict[int, None] = {}
         self.generated: dict[tuple[int, str], None] = {}
+        self.ranges: dict[tuple[int, int], None] = {}
         self.block_indexes: dict[tuple[int, int], None] = {}
         self.periods: dict[tuple[int, Period, date], None] = {}
         self.redemptions = False
@@ -97,7 +99,7 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
         command = entry.record.data
         number = campaign.number
         outcome = work.outcomes.get(entry.record.id)
-        if outcome is not None and campaign.supply == "generated" and outcome.body is not None:
+        if outcome is not None and campaign.takes_blocks() and outcome.body is not None:
             for index in block_indexes(outcome.body):  # of the coupons in an answer that will be given again
                 wanted.block_indexes[number, index] = None
         match command:
@@ -107,21 +109,21 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
                 _want_new(wanted, work, campaign, [(command.user, command.code)])
             case RedeemCoupon() | ReserveCoupon() | ReleaseCoupon() | ReturnCoupon():
                 wanted.redemptions = True
-                _want_reference(wanted, campaign, command.coupon)
+                _want_reference(work, wanted, campaign, command.coupon)
                 if isinstance(command, ReturnCoupon):
                     _want_all_redemptions(wanted, number, command.coupon)
             case VoidCoupons():
                 wanted.redemptions = True
                 for reference in command.coupons:
-                    _want_reference(wanted, campaign, reference)
+                    _want_reference(work, wanted, campaign, reference)
             case UploadCodes():
                 for shown in command.codes:
                     code = normalise(shown)
                     if code is not None:
                         wanted.uploaded[number, code] = None
             case ExportCodes():
+                # Blocks beyond the one that the last number stands in are taken by no campaign yet.
                 wanted.block_indexes[number, campaign.last_number >> BLOCK_BITS] = None
-                wanted.block_indexes[number, (campaign.last_number + command.count) >> BLOCK_BITS] = None
     return wanted
 
 
@@ -144,15 +146,17 @@ def _want_new(wanted: _Wanted, work: Work, campaign: Campaign, rows: Sequence[tu
                 wanted.codes[number, code] = None
     elif campaign.supply == "generated":
         wanted.expected[number] += len(rows)
+        if campaign.pattern is not None:
+            return
         for index in range(campaign.last_number >> BLOCK_BITS, ((campaign.last_number + len(rows)) >> BLOCK_BITS) + 1):
             wanted.block_indexes[number, index] = None
 
 
-def _want_reference(wanted: _Wanted, campaign: Campaign, reference: CouponReference) -> None:
+def _want_reference(work: Work, wanted: _Wanted, campaign: Campaign, reference: CouponReference) -> None:
     number = campaign.number
     if reference.number is not None:
         wanted.numbers[number, reference.number] = None
-        if campaign.supply == "generated":
+        if campaign.takes_blocks():
             wanted.block_indexes[number, (reference.number - 1) >> BLOCK_BITS] = None
         return
     if reference.code is None or campaign.supply == "shared":
@@ -160,7 +164,13 @@ def _want_reference(wanted: _Wanted, campaign: Campaign, reference: CouponRefere
             wanted.users[number, reference.user] = None
         return
     if campaign.supply == "generated":
-        wanted.generated[number, reference.code] = None
+        own = own_codes(work.codes, campaign)
+        if own is None:
+            wanted.generated[number, reference.code] = None
+            return
+        named = own.number_of(reference.code)
+        if named is not None and named <= (campaign.quantity or 0):
+            wanted.numbers[number, named] = wanted.ranges[number, named] = None
         return
     code = normalise(reference.code)
     if code is not None:
@@ -189,7 +199,7 @@ async def _load_blocks(connection: Connection, work: Work, wanted: _Wanted) -> N
     for block, campaign, index, version in found:
         work.blocks[block] = (campaign, index, version)
         work.block_at[campaign, index] = (block, version)
-    ranges: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = list(wanted.ranges)
     for (campaign, code), serial in serials.items():
         at = None if serial is None else work.blocks.get(serial >> BLOCK_BITS)
         if serial is None or at is None or at[0] != campaign:

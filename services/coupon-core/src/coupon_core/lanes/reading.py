@@ -10,10 +10,13 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from contracts.campaigns import GeneratedSupply
 from contracts.commands import (
     COMMAND_RECORD,
     LANE_WIDE,
     CommandRecord,
+    GenerateCampaign,
+    GenerateCodes,
     IssueCoupons,
     UploadCodes,
     VoidCoupons,
@@ -21,6 +24,7 @@ from contracts.commands import (
 from contracts.partitioner import partition_of
 from contracts.topics import COUPON_COMMANDS
 from contracts.writers import WRITER_HEADER, UnsignedWriterError, verify
+from coupon_core.operations.generating import SLICE
 from coupon_core.work import Entry
 
 LONGEST_LIFE = timedelta(days=30)
@@ -109,7 +113,15 @@ class Reader:
             entry.effects = len(command.codes)
         elif isinstance(command, VoidCoupons):
             entry.effects = len(command.coupons)
+        elif isinstance(command, GenerateCodes) or _writes_codes(command):
+            entry.effects = SLICE
         return None
+
+
+def _writes_codes(command: object) -> bool:
+    return (
+        isinstance(command, GenerateCampaign) and isinstance(command.supply, GeneratedSupply) and command.supply.stored
+    )
 
 
 def _hash(record: CommandRecord) -> int:

@@ -77,6 +77,10 @@ CREATE TABLE campaign (
     budget bigint,
     budget_reserved bigint,
     budget_spent bigint,
+    pattern text,
+    key_version smallint,
+    code_head text,
+    code_length integer,
     CONSTRAINT campaign_ledger CHECK (issued = held + reserved + redeemed + burned + voided + expired),
     CONSTRAINT campaign_counters CHECK (least(held, reserved, redeemed, burned, voided, expired, exported, available) >= 0),
     CONSTRAINT campaign_quantity CHECK (quantity IS NULL OR issued + exported <= quantity),
@@ -86,6 +90,7 @@ CREATE TABLE campaign (
 CREATE INDEX campaign_due ON campaign (partition, next_due, number) WHERE next_due IS NOT NULL;
 CREATE INDEX campaign_owner ON campaign (owner, id);
 CREATE INDEX campaign_code ON campaign (code_normal) WHERE code_normal IS NOT NULL;
+CREATE INDEX campaign_pattern ON campaign (code_head, code_length) WHERE code_head IS NOT NULL;
 CREATE INDEX campaign_listed ON campaign (id) WHERE listed;
 
 -- state: 1 held, 2 reserved, 3 redeemed, 4 burned, 5 voided, 6 expired

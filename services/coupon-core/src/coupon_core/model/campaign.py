@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from contracts.campaigns import CampaignState, Eligibility, GiftCard, Origin, Terms
+from contracts.campaigns import CampaignState, CodePattern, Eligibility, GiftCard, Origin, Terms
 from contracts.fields import PLATFORM
 from coupon_core.model.validity import coupon_span
 from coupon_core.model.worth import capacity, greatest_discount, in_parts
@@ -85,6 +85,10 @@ class Campaign:
     budget_reserved: int = 0
     """Kept for what coupons held, reserved or exported may still take off."""
     budget_spent: int = 0
+    pattern: CodePattern | None = None
+    """How generated codes look, where the campaign says so."""
+    key_version: int | None = None
+    """The code key's version under which codes of the pattern are made."""
     counts: list[int] = field(default_factory=lambda: [0] * 7)
     """Coupons by state; index 0 unused."""
     chain: bytes = b""
@@ -235,6 +239,10 @@ class Campaign:
             return None
         end = self.span_of(coupon)[1]
         return end if end < self.ends else None
+
+    def takes_blocks(self) -> bool:
+        """Whether its codes are serials of its lane's share; those of a pattern follow from the campaign alone."""
+        return self.supply == "generated" and self.pattern is None
 
     def visible_to(self, party: str) -> bool:
         """Whether this party may know that the campaign exists."""

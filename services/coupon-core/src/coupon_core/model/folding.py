@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts import events
-from contracts.campaigns import Terms
+from contracts.campaigns import CodePattern, Terms
 from contracts.events import ENDS, EVENT_TYPES
 from contracts.fields import Fact
 from coupon_core.codes.generated import normalise
@@ -174,6 +174,8 @@ class Folding:
             ends=datetime.fromisoformat(data["ends"]),
             created_at=told.at,
             budget=terms.budget,
+            pattern=None if data.get("pattern") is None else CodePattern.model_validate(data["pattern"]),
+            key_version=data.get("key_version"),
         )
 
     def set_state(self, state: Any) -> None:
@@ -187,6 +189,21 @@ class Folding:
         campaign.listed = data["after"].get("listed", campaign.listed)
         campaign.budget = campaign.terms.budget
         campaign.look_up_terms()
+
+    def write_down(self, done: int) -> None:
+        """Codes up to this number are written down."""
+        campaign = self._at_work()
+        campaign.last_number = campaign.available = done
+
+    def generated(self, told: Told) -> None:
+        campaign = self._at_work()
+        campaign.state = "active"
+        if campaign.supply == "uploaded" and campaign.pattern is not None:
+            self.write_down(told.data["quantity"])
+
+    def give_up(self, told: Told) -> None:
+        self._at_work().state = "failed"
+        self.write_down(told.data["done"])
 
     def publish(self, told: Told) -> None:
         self._at_work().state, self._at_work().listed = "active", told.data["listed"]
@@ -323,7 +340,9 @@ FOLD: dict[type[Fact], Fold] = {
     events.CampaignCreated: Folding.create,
     events.CampaignAmended: Folding.amend,
     events.CampaignGenerationStarted: _state("generating"),
-    events.CampaignGenerated: _state("active"),
+    events.CampaignGenerationProgressed: lambda folding, told: folding.write_down(told.data["done"]),
+    events.CampaignGenerationFailed: Folding.give_up,
+    events.CampaignGenerated: Folding.generated,
     events.CampaignPublished: Folding.publish,
     events.CampaignUnpublished: Folding.unpublish,
     events.CampaignPaused: _state("paused"),

@@ -15,10 +15,12 @@ class Facts:
     rules: dict[str, tuple[int, BuildingRules]] = field(default_factory=dict)
     merchants: dict[str, tuple[int, str]] = field(default_factory=dict)
     tools: dict[str, SetTool] = field(default_factory=dict)
+    code_key: int = 1
+    """The version of the code key under which new codes are made."""
 
     def copy(self) -> Facts:
         """A copy to change while a batch is decided."""
-        return Facts(dict(self.rules), dict(self.merchants), dict(self.tools))
+        return Facts(dict(self.rules), dict(self.merchants), dict(self.tools), self.code_key)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.refused import Refused
 from coupon_core.operations.limits import note_pool_low
 from coupon_core.operations.manage import note_exhausted
-from coupon_core.operations.serials import take_number
+from coupon_core.operations.serials import take_range
 from coupon_core.work import Call, UploadedCode
 
 
@@ -65,7 +65,7 @@ def upload(call: Call) -> dict[str, Any]:
 
 
 def export(call: Call) -> dict[str, Any]:
-    """Take codes nobody holds out of the platform as bearer codes."""
+    """Take codes nobody holds out of the platform as bearer codes. Their text follows from the range taken."""
     command: ExportCodes = call.command
     campaign = call.own_campaign()
     if campaign.supply != "generated":
@@ -77,15 +77,11 @@ def export(call: Call) -> dict[str, Any]:
     if campaign.terms.validity.waiting_days:
         raise Refused(CodesNeedReceiver(waiting_days=campaign.terms.validity.waiting_days))
     left = campaign.stock_left()
-    numbers = [take_number(call, campaign, command.count)[0] for _ in range(command.count)]
-    first, last = numbers[0], numbers[-1]
+    first, last = take_range(call, campaign, command.count)
     campaign.export(command.count)
     call.work.exported.setdefault(campaign.number, []).append((first, last))
     call.work.new_exports.append((campaign.number, first, last))
     call.work.recorder(campaign).campaign_event(call.cause, CodesExported(first=first, last=last))
     note_pool_low(call, campaign, left)
     note_exhausted(call, campaign)
-    return {
-        "campaign": campaign.text,
-        "codes": [{"coupon": f"{campaign.text}.{number}"} for number in numbers],
-    }
+    return {"campaign": campaign.text, "first": first, "last": last, "count": command.count}

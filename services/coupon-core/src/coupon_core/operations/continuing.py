@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from contracts.commands import RunDue, VoidCampaign, record_for
+from contracts.commands import GenerateCodes, RunDue, VoidCampaign, record_for
 from contracts.identifiers import continuation_id, lane_key
 from coupon_core.model.campaign import Campaign
 from coupon_core.work import Call
@@ -13,7 +13,7 @@ CONTINUATION_LIFE = timedelta(days=29)
 """How long after the record before it a continuation may still act."""
 
 
-def continue_campaign(call: Call, campaign: Campaign, command: VoidCampaign, number: int) -> None:
+def continue_campaign(call: Call, campaign: Campaign, command: GenerateCodes | VoidCampaign, number: int) -> None:
     """Append a campaign's next slice to its own lane; `number` tells slices of one command apart."""
     record = record_for(
         command,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from contracts.campaigns import SharedSupply, Terms, Validity
+from contracts.campaigns import CodePattern, GeneratedSupply, SharedSupply, Terms, Validity
 from contracts.commands import GenerateCampaign, PublishCampaign
 from contracts.events import (
     CampaignCreated,
-    CampaignGenerated,
-    CampaignGenerationStarted,
     CampaignPublished,
 )
 from contracts.fields import PLATFORM
@@ -26,7 +24,7 @@ from contracts.refusals import (
     NotAllowed,
     QuantityRequired,
 )
-from coupon_core.codes.generated import normalise
+from coupon_core.codes.generated import LENGTH, normalise
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.eligibility import check_rule
 from coupon_core.model.hours import next_opening
@@ -36,6 +34,8 @@ from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds, range_bounds
 from coupon_core.model.worth import capacity, greatest_discount
 from coupon_core.operations.building import check_building_rules
+from coupon_core.operations.generating import begin
+from coupon_core.operations.serials import check_code_space
 from coupon_core.work import Call
 
 
@@ -79,6 +79,9 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
     starts, ends = check_terms(call, terms)
     if supply.kind == "generated" and command.quantity is None:
         raise Refused(QuantityRequired())
+    stored = isinstance(supply, GeneratedSupply) and supply.stored
+    pattern = _pattern(supply) if isinstance(supply, GeneratedSupply) else None
+    check_code_space(pattern, command.quantity)
     code = supply.code if isinstance(supply, SharedSupply) else None
     code_normal = None if code is None else normalise(code)
     if code is not None and code_normal is None:
@@ -93,7 +96,7 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
         origin="internal" if call.party == PLATFORM else "external",
         state="draft",
         terms=terms,
-        supply=supply.kind,
+        supply="uploaded" if stored else supply.kind,
         code=code,
         code_normal=code_normal,
         listed=terms.listed,
@@ -102,6 +105,8 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
         ends=ends,
         created_at=call.now,
         budget=terms.budget,
+        pattern=pattern,
+        key_version=None if pattern is None else call.lane.facts.code_key,
         new=True,
     )
     call.lane.campaigns += 1
@@ -111,8 +116,10 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
         CampaignCreated(
             name=terms.name,
             terms=terms.model_dump(mode="json"),
-            supply=supply.kind,
+            supply=campaign.supply,
             code=code,
+            pattern=None if pattern is None else pattern.model_dump(mode="json"),
+            key_version=campaign.key_version,
             quantity=command.quantity,
             starts=starts,
             ends=ends,
@@ -132,13 +139,18 @@ def check_budget(terms: Terms, budget: int) -> None:
         raise Refused(BudgetTooSmall(needed=needed, budget=budget, currency=terms.currency))
 
 
+def _pattern(supply: GeneratedSupply) -> CodePattern | None:
+    """How the codes look. Codes that are written down are never serials: those come into being with their holders."""
+    return CodePattern(length=LENGTH) if supply.stored and supply.pattern is None else supply.pattern
+
+
 def generate(call: Call) -> dict[str, Any]:
-    """Bring a campaign and its codes into being."""
+    """Bring a campaign and its codes into being; codes to be written down follow in slices."""
     command: GenerateCampaign = call.command
     campaign = _create(call, command)
     if command.draft:
         return _answer(campaign)
-    return _bring_into_being(call, campaign, CampaignGenerationStarted())
+    return _bring_into_being(call, campaign, {})
 
 
 def activate(call: Call) -> dict[str, Any]:
@@ -147,16 +159,13 @@ def activate(call: Call) -> dict[str, Any]:
     allow(campaign, "activate", call.now)
     check_terms(call, campaign.terms)
     rules = check_building_rules(call.lane.facts, campaign.owner, campaign.terms, campaign.supply, campaign.quantity)
-    return _bring_into_being(call, campaign, CampaignGenerationStarted(rules=rules))
+    return _bring_into_being(call, campaign, rules)
 
 
-def _bring_into_being(call: Call, campaign: Campaign, started: CampaignGenerationStarted) -> dict[str, Any]:
-    recorder = call.work.recorder(campaign)
+def _bring_into_being(call: Call, campaign: Campaign, rules: dict[str, int]) -> dict[str, Any]:
     call.work.set_due(campaign, campaign.ends)
     move(campaign, "activate", "generating")
-    recorder.campaign_event(call.cause, started)
-    move(campaign, "finish generating", "active")
-    recorder.campaign_event(call.cause, CampaignGenerated(quantity=campaign.quantity))
+    begin(call, campaign, rules)
     return _answer(campaign)
 
 

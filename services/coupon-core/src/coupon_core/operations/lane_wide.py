@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from contracts.answers import Reply
-from contracts.commands import AdvanceClock, RunDue, SetBuildingRules, SetMerchant, SetTool, Waiting
+from contracts.commands import AdvanceClock, RunDue, SetBuildingRules, SetCodeKey, SetMerchant, SetTool, Waiting
 from contracts.events import CampaignEnded
 from contracts.refusals import ClockIsRecorded, ClockMovesForward
 from coupon_core.model.campaign import LIVE_STATES, Campaign
@@ -122,6 +122,15 @@ def set_tool(call: Call) -> dict[str, Any]:
         call.lane.facts.tools[command.tool] = command
         _remember(call, "tool", command.tool, command.version, command.model_dump_json())
     return {"partition": command.partition, "version": call.lane.facts.tools[command.tool].version}
+
+
+def set_code_key(call: Call) -> dict[str, Any]:
+    """The code key for what is made from now on; a lower version than the one known changes nothing."""
+    command: SetCodeKey = call.command
+    if call.lane.facts.code_key < command.version:
+        call.lane.facts.code_key = command.version
+        _remember(call, "code_key", "", command.version, "")
+    return {"partition": command.partition, "version": call.lane.facts.code_key}
 
 
 def _remember(call: Call, kind: str, key: str, version: int, data: str) -> None:

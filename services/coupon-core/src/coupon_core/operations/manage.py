@@ -21,6 +21,7 @@ from coupon_core.model.refused import Refused
 from coupon_core.operations.building import check_quantity
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.operations.limits import note_pool_low
+from coupon_core.operations.serials import check_code_space
 from coupon_core.work import Call
 
 
@@ -89,6 +90,7 @@ def change_quantity(call: Call) -> dict[str, Any]:
     if command.quantity < committed:
         raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
     check_quantity(call.lane.facts, campaign.owner, command.quantity)
+    check_code_space(campaign.pattern, command.quantity)
     before, left = campaign.quantity, campaign.stock_left()
     campaign.quantity = command.quantity
     campaign.changed = True

@@ -1,25 +1,73 @@
-"""Serials of generated codes: which coupon number has which code, and taking new ones from the lane's share."""
+"""Numbers of generated codes: which coupon number has which code, and taking new ones.
+
+Codes of a pattern follow from the campaign; the others are serials, taken in blocks from the lane's share.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
-from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, version_of
+from contracts.campaigns import CodePattern
+from contracts.refusals import CodeSpaceTooSmall
+from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes, version_of
+from coupon_core.codes.patterned import PatternedCodes, patterned, space_needed
 from coupon_core.model.campaign import Campaign
+from coupon_core.model.refused import Refused
 from coupon_core.work import Call, Work
 
-KEY_VERSION = 1
-"""The code key under which new blocks are taken; kept with each block."""
+
+def own_codes(codes: GeneratedCodes, campaign: Campaign) -> PatternedCodes | None:
+    """The codes of a campaign with a pattern of its own; None: they are serials."""
+    if campaign.pattern is None or campaign.key_version is None:
+        return None
+    return patterned(codes, campaign.id, campaign.pattern, campaign.key_version)
+
+
+def check_code_space(pattern: CodePattern | None, quantity: int | None) -> None:
+    """Raises Refused where a pattern has too few codes to be safe from guessing."""
+    if pattern is not None and quantity is not None:
+        needed = space_needed(quantity)
+        if pattern.space() < needed:
+            raise Refused(CodeSpaceTooSmall(space=pattern.space(), quantity=quantity, needed=needed))
+
+
+def codes_of_range(
+    codes: GeneratedCodes,
+    campaign: Campaign,
+    block_at: Mapping[tuple[int, int], tuple[int, int]],
+    first: int,
+    last: int,
+) -> list[str]:
+    """The codes of coupons first to last of a generated supply; `block_at` must have their blocks."""
+    own = own_codes(codes, campaign)
+    if own is not None:
+        return own.codes_of(first, last - first + 1)
+    made: list[str] = []
+    while first <= last:
+        index, offset = divmod(first - 1, BLOCK_SIZE)
+        block, version = block_at[campaign.number, index]
+        count = min(last - first + 1, BLOCK_SIZE - offset)
+        made += codes.codes_of((block << BLOCK_BITS) | offset, count, version)
+        first += count
+    return made
 
 
 def code_of_number(work: Work, campaign: Campaign, number: int) -> str:
     """The code of an issued or exported coupon of a generated supply; its block must be in the view."""
+    own = own_codes(work.codes, campaign)
+    if own is not None:
+        return own.code_of(number)
     block, version = work.block_at[campaign.number, (number - 1) >> BLOCK_BITS]
     return work.codes.code_of((block << BLOCK_BITS) | ((number - 1) & (BLOCK_SIZE - 1)), version)
 
 
 def number_of_code(work: Work, campaign: Campaign, code: str) -> int | None:
-    """The coupon number a code stands for in this campaign; None: not a code of this campaign's blocks."""
+    """The coupon number a code stands for in this campaign; None: none it has given out."""
+    own = own_codes(work.codes, campaign)
+    if own is not None:
+        named = own.number_of(code)
+        return named if named is not None and named <= campaign.last_number else None
     serial = work.codes.serial_of(code)
     if serial is None:
         return None
@@ -39,18 +87,40 @@ def take_number(call: Call, campaign: Campaign, ahead: int) -> tuple[int, str]:
     return campaign.last_number, codes.popleft()
 
 
+def take_range(call: Call, campaign: Campaign, count: int) -> tuple[int, int]:
+    """The campaign's next `count` numbers, first and last; moves `last_number`. No code is computed."""
+    first, last = campaign.last_number + 1, campaign.last_number + count
+    if campaign.takes_blocks():
+        for index in range((first - 1) >> BLOCK_BITS, ((last - 1) >> BLOCK_BITS) + 1):
+            _block_at(call, campaign, index)
+    campaign.last_number = last
+    call.work.next_codes.pop(campaign.number, None)  # computed ahead for numbers now taken
+    return first, last
+
+
 def _next_codes(call: Call, campaign: Campaign, ahead: int) -> deque[str]:
-    """Codes of the numbers that follow, within one block; a new block is taken from the lane's share."""
+    """Codes of the numbers that follow, within one block."""
     work = call.work
     index, offset = divmod(campaign.last_number, BLOCK_SIZE)
+    count = min(max(ahead, work.expected.get(campaign.number, 0)), BLOCK_SIZE - offset)
+    own = own_codes(work.codes, campaign)
+    if own is not None:
+        first = campaign.last_number + 1
+        return deque([own.code_of(first)] if count == 1 else own.codes_of(first, count))
+    block, version = _block_at(call, campaign, index)
+    first = (block << BLOCK_BITS) | offset
+    return deque([work.codes.code_of(first, version)] if count == 1 else work.codes.codes_of(first, count, version))
+
+
+def _block_at(call: Call, campaign: Campaign, index: int) -> tuple[int, int]:
+    """Block and key version at an index of the campaign; a new one is taken from the lane's share, newest key."""
+    work, lane = call.work, call.lane
     at = work.block_at.get((campaign.number, index))
     if at is None:
-        lane = call.lane
+        version = lane.facts.code_key
         block = lane.blocks * work.partitions + lane.partition
         lane.blocks += 1
-        at = work.block_at[campaign.number, index] = (block, KEY_VERSION)
-        work.blocks[block] = (campaign.number, index, KEY_VERSION)
-        work.new_blocks.append((block, campaign.number, index, KEY_VERSION))
-    count = min(max(ahead, work.expected.get(campaign.number, 0)), BLOCK_SIZE - offset)
-    first = (at[0] << BLOCK_BITS) | offset
-    return deque([work.codes.code_of(first, at[1])] if count == 1 else work.codes.codes_of(first, count, at[1]))
+        at = work.block_at[campaign.number, index] = (block, version)
+        work.blocks[block] = (campaign.number, index, version)
+        work.new_blocks.append((block, campaign.number, index, version))
+    return at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -51,6 +51,8 @@ def campaign_item(campaign: Campaign, as_of: datetime | None) -> dict[str, Any]:
         "state": campaign.state,
         "supply": campaign.supply,
         "code": campaign.code,
+        "pattern": None if campaign.pattern is None else campaign.pattern.model_dump(mode="json"),
+        "generation": _generation(campaign, as_of),
         "terms": campaign.terms.model_dump(mode="json"),
         "quantity": campaign.quantity,
         "issued": campaign.issued,
@@ -78,6 +80,17 @@ def _budget(campaign: Campaign) -> dict[str, int] | None:
         return None
     reserved, spent = campaign.budget_reserved, campaign.budget_spent
     return {"total": campaign.budget, "reserved": reserved, "spent": spent, "left": campaign.budget_left()}
+
+
+def _generation(campaign: Campaign, as_of: datetime | None) -> dict[str, Any] | None:
+    """How far the codes are written down; `rate` a second since the campaign was made, `eta` when all will be."""
+    if campaign.state not in ("generating", "failed"):
+        return None
+    done, total = campaign.last_number, campaign.quantity or 0
+    passed = 0.0 if as_of is None else (as_of - campaign.created_at).total_seconds()
+    rate = done / passed if passed > 0 and campaign.state == "generating" else None
+    eta = None if not rate or as_of is None else instant(as_of + timedelta(seconds=(total - done) / rate))
+    return {"done": done, "total": total, "rate": None if rate is None else round(rate, 1), "eta": eta}
 
 
 async def visible_campaign(connection: Connection, campaign: UUID, party: str | None) -> Campaign:

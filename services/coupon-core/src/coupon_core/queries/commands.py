@@ -33,7 +33,7 @@ async def one(source: Source, request: Request) -> dict[str, Any]:
         if outcome.status == RUNNING:
             raise Problem(404, "command_running", "The command is accepted; its work goes on in slices.", retry=True)
         work = Work({}, source.core.told, source.core.partitions, source.codes)
-        if campaign is not None and campaign.supply == "generated" and outcome.status == DONE:
+        if campaign is not None and campaign.takes_blocks() and outcome.status == DONE:
             wanted = [(campaign.number, index) for index in block_indexes(outcome.body or {})]
             for block, number, index, version in await blocks_at(connection, wanted):
                 work.block_at[number, index] = (block, version)

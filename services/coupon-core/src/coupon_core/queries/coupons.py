@@ -18,6 +18,7 @@ from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, last_four, norma
 from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.recording import instant
 from coupon_core.model.worth import capacity
+from coupon_core.operations.serials import own_codes
 from coupon_core.queries.asking import (
     Number,
     Search,
@@ -199,9 +200,7 @@ async def _by_code(
     if normal is None:
         return []
     found = await searching.coupons_with_code(connection, party, normal, user, MOST_FOUND)
-    at = await place_of_code(source, connection, code, party, redeemable=False)
-    if at is not None:
-        campaign, number = at
+    for campaign, number in await places_of_code(source, connection, code, party, redeemable=False):
         held = await searching.coupons_at(connection, party, [(campaign.number, number)])
         if not held and await searching.is_exported(connection, campaign.number, number):
             held = [CouponView(campaign.number, number, None, None, 0, None, None)]
@@ -209,10 +208,26 @@ async def _by_code(
     return found
 
 
-async def place_of_code(
+async def places_of_code(
+    source: Source, connection: Connection, code: str, party: str | None, *, redeemable: bool
+) -> list[tuple[Campaign, int]]:
+    """Campaigns and coupon numbers of a generated code, where the party may redeem (else: know of) it."""
+    places = []
+    at = await _place_of_serial(source, connection, code, party, redeemable=redeemable)
+    if at is not None:
+        places.append(at)
+    normal = normalise(code) or ""
+    for campaign in await searching.campaigns_with_pattern(connection, party, normal, redeemable=redeemable):
+        own = own_codes(source.codes, campaign)
+        number = None if own is None else own.number_of(code)
+        if number is not None and number <= campaign.last_number:
+            places.append((campaign, number))
+    return places
+
+
+async def _place_of_serial(
     source: Source, connection: Connection, code: str, party: str | None, *, redeemable: bool
 ) -> tuple[Campaign, int] | None:
-    """Campaign and coupon number of a generated code, if the party may redeem (else: know of) it."""
     serial = source.codes.serial_of(code)
     if serial is None:
         return None

@@ -10,7 +10,7 @@ from contracts.fields import Party
 from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import Campaign
 from coupon_core.queries.asking import Parameters, Search, parameters
-from coupon_core.queries.coupons import place_of_code
+from coupon_core.queries.coupons import places_of_code
 from coupon_core.queries.source import Source
 from coupon_core.storage import Connection
 from coupon_core.storage.searching import OVER, campaigns_with_code
@@ -52,8 +52,6 @@ async def candidates(
         return []
     now = source.process_clock()
     found = await campaigns_with_code(connection, party, normal, user, now, MOST_CANDIDATES)
-    generated = await place_of_code(source, connection, code, party, redeemable=True)
-    if generated is not None:
-        found.append(generated)
+    found += await places_of_code(source, connection, code, party, redeemable=True)
     going_on = [pair for pair in found if pair[0].state not in OVER and (now is None or pair[0].ends > now)]
     return (going_on or found)[:MOST_CANDIDATES]

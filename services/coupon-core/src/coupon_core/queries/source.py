@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from coupon_core.lanes.looking_up import CommandLog
 from coupon_core.lanes.loop import Core
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.recording import instant
+from coupon_core.operations.serials import codes_of_range, own_codes
 from coupon_core.storage import Connection
 from coupon_core.storage.codes import blocks_at
 from coupon_core.storage.reading import CouponView, snapshot
@@ -44,6 +45,22 @@ class Source:
         times = [time for time in (lane_clock, self.process_clock()) if time is not None]
         return max(times, default=None)
 
+    async def blocks_between(
+        self, connection: Connection, campaign: Campaign, first: int, last: int
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """Blocks of the coupons first to last of a generated supply, as `codes_between` takes them."""
+        if not campaign.takes_blocks():
+            return {}
+        indexes = range((first - 1) >> BLOCK_BITS, ((last - 1) >> BLOCK_BITS) + 1)
+        found = await blocks_at(connection, [(campaign.number, index) for index in indexes])
+        return {(number, index): (block, version) for block, number, index, version in found}
+
+    def codes_between(
+        self, campaign: Campaign, blocks: Mapping[tuple[int, int], tuple[int, int]], first: int, last: int
+    ) -> list[str]:
+        """The codes of coupons first to last of a generated supply; some 0.7 s for a million."""
+        return codes_of_range(self.codes, campaign, blocks, first, last)
+
     async def codes_of(
         self, connection: Connection, coupons: Sequence[tuple[Campaign, CouponView]]
     ) -> list[str | None]:
@@ -51,7 +68,7 @@ class Source:
         wanted = {
             (campaign.number, (coupon.number - 1) >> BLOCK_BITS)
             for campaign, coupon in coupons
-            if campaign.supply == "generated"
+            if campaign.takes_blocks()
         }
         blocks: dict[tuple[int, int], tuple[int, int]] = {}
         if wanted:
@@ -61,7 +78,7 @@ class Source:
         for campaign, coupon in coupons:
             number = coupon.number - 1
             at = blocks.get((campaign.number, number >> BLOCK_BITS))
-            if campaign.supply == "generated" and at is not None:
+            if at is not None:
                 serial = (at[0] << BLOCK_BITS) | (number & (BLOCK_SIZE - 1))
                 serials[campaign.number, coupon.number] = (at[1], serial)
         generated = code_of_each(self.codes, set(serials.values()))
@@ -70,6 +87,9 @@ class Source:
             if campaign.supply == "shared":
                 return campaign.code
             if campaign.supply == "generated":
+                own = own_codes(self.codes, campaign)
+                if own is not None:
+                    return own.code_of(coupon.number)
                 serial = serials.get((campaign.number, coupon.number))
                 return None if serial is None else generated[serial]
             return coupon.code

@@ -226,7 +226,8 @@ SELECT c.id, NULL::int, 'blocks of codes', wanted.blocks::text,
     coalesce(b.blocks, 0) || coalesce(', ' || b.least || ' to ' || b.greatest, '')
 FROM campaign c LEFT JOIN counted b ON b.campaign = c.number
 CROSS JOIN LATERAL (
-    SELECT CASE c.supply WHEN 'generated' THEN (c.last_number + 65535) / 65536 ELSE 0 END AS blocks
+    SELECT CASE WHEN c.supply = 'generated' AND c.pattern IS NULL THEN (c.last_number + 65535) / 65536
+        ELSE 0 END AS blocks
 ) wanted
 WHERE ($1::bigint[] IS NULL OR c.number = ANY($1))
     AND (coalesce(b.blocks, 0) <> wanted.blocks OR coalesce(b.greatest, -1) <> wanted.blocks - 1)

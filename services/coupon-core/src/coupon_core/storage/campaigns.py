@@ -9,7 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
-from contracts.campaigns import Terms
+from contracts.campaigns import CodePattern, Terms
+from coupon_core.codes.patterned import head_of
 from coupon_core.model.campaign import Campaign
 from coupon_core.storage import Connection
 
@@ -19,7 +20,7 @@ COLUMNS = (
     "c.number, c.id, c.partition, c.owner, c.origin, c.state, c.terms, c.supply, c.code, c.code_normal, c.listed, "
     "c.quantity, c.starts, c.ends, c.created_at, c.seq, c.issued, c.held, c.reserved, c.redeemed, c.burned, c.voided, "
     "c.expired, c.exported, c.available, c.last_number, c.swept, c.next_due, c.chain, "
-    "c.budget, c.budget_reserved, c.budget_spent"
+    "c.budget, c.budget_reserved, c.budget_spent, c.pattern, c.key_version"
 )
 
 
@@ -56,6 +57,8 @@ def from_row(row: Row) -> Campaign:
         budget=row["budget"],
         budget_reserved=row["budget_reserved"] or 0,
         budget_spent=row["budget_spent"] or 0,
+        pattern=None if row["pattern"] is None else CodePattern.model_validate_json(row["pattern"]),
+        key_version=row["key_version"],
         counts=[
             0,
             row["held"],
@@ -91,11 +94,12 @@ async def campaigns_due(connection: Connection, partition: int, until: datetime,
 INSERT = """
 INSERT INTO campaign (number, id, partition, owner, origin, state, terms, supply, code, code_normal, listed, quantity,
     starts, ends, created_at, seq, issued, held, reserved, redeemed, burned, voided, expired, exported, available,
-    last_number, swept, next_due, chain)
+    last_number, swept, next_due, chain, pattern, key_version, code_head, code_length)
 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::text[], $10::text[], $11::bool[], $12::bigint[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
     $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
-    $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::timestamptz[], $29::bytea[])
+    $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::timestamptz[], $29::bytea[],
+    $30::text[], $31::smallint[], $32::text[], $33::int[])
 """
 UPDATE = """
 UPDATE campaign SET state = new.state, listed = new.listed, quantity = new.quantity, seq = new.seq,
@@ -135,7 +139,7 @@ async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campa
         rows = [
             (c.number, c.id, c.partition, c.owner, c.origin, c.state, c.terms.model_dump_json(),
              c.supply, c.code, c.code_normal, c.listed, c.quantity, c.starts, c.ends, c.created_at, c.seq, c.issued,
-             *c.counts[1:], c.exported, c.available, c.last_number, c.swept, c.next_due, c.chain)
+             *c.counts[1:], c.exported, c.available, c.last_number, c.swept, c.next_due, c.chain, *_pattern(c))
             for c in new
         ]  # fmt: skip
         await connection.execute(INSERT, *[list(column) for column in zip(*rows, strict=True)])
@@ -160,3 +164,11 @@ async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campa
         await connection.execute(UPDATE_TERMS, *[list(column) for column in zip(*terms, strict=True)])
     for campaign in (*new, *changed):
         campaign.new = campaign.changed = campaign.amended = False
+
+
+def _pattern(campaign: Campaign) -> tuple[str | None, int | None, str | None, int | None]:
+    """Pattern and key version; prefix and length by which codes without rows lead to the campaign."""
+    if campaign.pattern is None:
+        return None, None, None, None
+    head, length = head_of(campaign.pattern) if campaign.supply == "generated" else (None, None)
+    return campaign.pattern.model_dump_json(), campaign.key_version, head, length

@@ -113,6 +113,8 @@ def _facts(rows: Sequence[asyncpg.Record]) -> Facts:
             facts.rules[row["key"]] = (row["version"], BuildingRules.model_validate_json(row["data"]))
         elif row["kind"] == "merchant":
             facts.merchants[row["key"]] = (row["version"], row["data"])
+        elif row["kind"] == "code_key":
+            facts.code_key = row["version"]
         else:
             facts.tools[row["key"]] = SetTool.model_validate_json(row["data"])
     return facts

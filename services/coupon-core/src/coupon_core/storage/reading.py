@@ -127,22 +127,30 @@ SHOWN = """
 """
 COUPONS = f"""
 SELECT {SHOWN} FROM coupon k
-WHERE k.campaign = $1 AND k.number > $2 AND ($3::smallint IS NULL OR k.state = $3) ORDER BY k.number LIMIT $4
+WHERE k.campaign = $1 AND k.number > $2 AND ($3::smallint IS NULL OR k.state = $3)
+    AND ($5::bigint IS NULL OR k.number <= $5) ORDER BY k.number LIMIT $4
 """
 COUPONS_OF_USER = f"""
-WITH held AS MATERIALIZED (SELECT * FROM coupon WHERE user_id = $5 AND campaign = $1)
+WITH held AS MATERIALIZED (SELECT * FROM coupon WHERE user_id = $6 AND campaign = $1)
 SELECT {SHOWN} FROM held k
-WHERE k.number > $2 AND ($3::smallint IS NULL OR k.state = $3) ORDER BY k.number LIMIT $4
+WHERE k.number > $2 AND ($3::smallint IS NULL OR k.state = $3) AND ($5::bigint IS NULL OR k.number <= $5)
+ORDER BY k.number LIMIT $4
 """
 
 
 async def coupons_after(
-    connection: Connection, campaign: int, after: int, state: int | None, user: str | None, limit: int
+    connection: Connection,
+    campaign: int,
+    after: int,
+    state: int | None,
+    user: str | None,
+    limit: int,
+    last: int | None = None,
 ) -> list[CouponView]:
-    """Coupons of a campaign by number, optionally only in one state or of one user."""
+    """Coupons of a campaign by number, up to `last`, optionally only in one state or of one user."""
     if user is not None:
-        return views(await connection.fetch(COUPONS_OF_USER, campaign, after, state, limit, user))
-    return views(await connection.fetch(COUPONS, campaign, after, state, limit))
+        return views(await connection.fetch(COUPONS_OF_USER, campaign, after, state, limit, last, user))
+    return views(await connection.fetch(COUPONS, campaign, after, state, limit, last))
 
 
 STATES = "SELECT number, state FROM coupon WHERE campaign = $1 AND number > $2 AND number <= $3"

@@ -13,14 +13,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contracts.merchants import DialectName
-from dialects.calls import Call
+from dialects.calls import Call, ExportRows
 from dialects.protocol import Problem, Profile, RawAnswer, RawRequest
 from dialects.registry import DIALECTS, locate, spoken
 from gateway import problems
-from gateway.external_apis.carrying_out import carry_out
+from gateway.external_apis.carrying_out import carry_out, export
 from gateway.identity.model import CredentialUnknown, Identity
 from gateway.parts import Parts
 from gateway.requests import body_limit, raw_request, read_body, room_for
+from gateway.streaming import PassedOn
 
 PARSED_BESIDE_BYTES = 100_000
 """Larger bodies are translated in a thread: they would keep the loop from other requests."""
@@ -68,17 +69,21 @@ def merchants_app(parts: Parts) -> ASGIApp:
 async def _answer(parts: Parts, request: Request) -> Response:
     started = time.perf_counter()
     talk = _Talk(raw_request(request, b""))
+    answer: RawAnswer | PassedOn
     try:
         async with room_for(request):
             answer = await _carried_out(parts, request, talk)
     except Exception as error:
         answer = DIALECTS[talk.dialect].error(_problem_of(error, talk), talk.call, talk.profile)
     call = type(talk.call).__name__ if talk.call is not None else "none"
-    _seconds.labels(talk.dialect, call, f"{answer.status // 100}xx").observe(time.perf_counter() - started)
-    return _response(answer, talk.headers)
+    response = answer if isinstance(answer, PassedOn) else _response(answer)
+    _seconds.labels(talk.dialect, call, f"{response.status_code // 100}xx").observe(time.perf_counter() - started)
+    for name, value in talk.headers:
+        response.headers.append(name, value)
+    return response
 
 
-async def _carried_out(parts: Parts, request: Request, talk: _Talk) -> RawAnswer:
+async def _carried_out(parts: Parts, request: Request, talk: _Talk) -> RawAnswer | PassedOn:
     body = await read_body(request, body_limit(request.headers.get("content-type", "")))
     raw = replace(talk.head, body=body)
     identity = await parts.front_door.identify(raw, talk.credential)
@@ -96,6 +101,8 @@ async def _carried_out(parts: Parts, request: Request, talk: _Talk) -> RawAnswer
         talk.call = await asyncio.to_thread(dialect.parse, raw, identity.profile)
     else:
         talk.call = dialect.parse(raw, identity.profile)
+    if isinstance(talk.call, ExportRows):
+        return await export(parts, identity, talk.call)
     outcome = await carry_out(parts, identity, talk.call)
     answer = dialect.answer(talk.call, outcome, identity.profile)
     # What was simply done is counted, and stands in the events: an info line for each would cost more than the rest.
@@ -151,8 +158,8 @@ def _problem_of(error: Exception, talk: _Talk) -> Problem:
     return problem
 
 
-def _response(answer: RawAnswer, headers: list[tuple[str, str]]) -> Response:
+def _response(answer: RawAnswer) -> Response:
     response = Response(answer.body, answer.status, media_type=answer.content_type)
-    for name, value in (*answer.headers, *headers):
+    for name, value in answer.headers:
         response.headers.append(name, value)
     return response

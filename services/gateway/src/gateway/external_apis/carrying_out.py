@@ -16,6 +16,7 @@ from dialects.calls import (
     ChangeCampaign,
     ChangeCoupon,
     CreateCampaign,
+    ExportRows,
     FindCoupons,
     GetCampaign,
     GetCode,
@@ -40,6 +41,7 @@ from gateway.commanding import WAIT_SECONDS, Pending
 from gateway.external_apis.listing import all_campaigns, codes_page
 from gateway.identity.model import Identity
 from gateway.parts import Parts
+from gateway.streaming import PassedOn
 
 Item = dict[str, Any]
 
@@ -66,6 +68,16 @@ async def carry_out(parts: Parts, identity: Identity, call: Call) -> Outcome:
         case _:
             outcome = Outcome(await doing.ask(call))
     return outcome if outcome.pending else await doing.complete(call, outcome)
+
+
+async def export(parts: Parts, identity: Identity, call: ExportRows) -> PassedOn:
+    """The rows as core streams them. Raises as `carry_out` does."""
+    campaign = _Doing(parts, identity).campaign(call.campaign)
+    party = identity.caller.party
+    upstream = await parts.core.export(campaign, call.what, party, format=call.format, **dict(call.filters))
+    if upstream is None:
+        raise RequestRefused(problems.of_refusal(CampaignNotFound()))
+    return PassedOn(upstream, f"{call.what}-{campaign}.{call.format}")
 
 
 class _Doing:

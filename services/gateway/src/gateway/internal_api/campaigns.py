@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from contracts.commands import (
     ActivateCampaign,
     AmendCampaign,
+    CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
     ExportCodes,
@@ -32,6 +33,7 @@ from contracts.commands import (
 )
 from contracts.fields import PLATFORM, Contract, Party, UserId
 from contracts.identifiers import campaign_id
+from dialects.calls import ExportKind
 from dialects.json_body import read_model
 from gateway.answering import not_found
 from gateway.guarding import GuardedRoute, guarded
@@ -48,10 +50,11 @@ from gateway.internal_api.answers import (
 from gateway.internal_api.bulk_answers import answer_bulk
 from gateway.internal_api.commands import carry_out, send
 from gateway.internal_api.moments import Moment
-from gateway.openapi import described
+from gateway.openapi import described, streamed
 from gateway.parts import parts_of
 from gateway.requests import read_body, request_number, room_for, seconds_to_wait, told_moment
 from gateway.rows import CodesDocument, UsersDocument, codes_of, users_of
+from gateway.streaming import PassedOn
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=GuardedRoute)
 ROW_MEDIA = ("application/x-ndjson", "text/csv")
@@ -157,6 +160,39 @@ async def events(request: Request, campaign: UUID, filters: Annotated[EventFilte
     return JSONResponse(found)
 
 
+class ExportFilters(BaseModel):
+    """Which rows, and how they are written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["csv", "jsonl"] = "csv"
+    after: Annotated[int, Field(ge=0, le=10**12)] = 0
+    """Go on behind the row with this number; the header is left out then."""
+    last: Annotated[int | None, Field(ge=0, le=10**12)] = None
+    state: Annotated[str | None, Field(max_length=20, pattern="^[a-z]*$")] = None
+    """Of codes and coupons."""
+    user: UserId | None = None
+    """Of coupons."""
+    type: Annotated[str | None, Field(max_length=60, pattern=r"^[a-z0-9_.]*$")] = None
+    """Of events."""
+
+
+@router.get(
+    "/{campaign}/export/{what}",
+    summary="Stream codes, coupons or history; the last line has the number of rows and their SHA-256",
+    **streamed("text/csv", "application/x-ndjson"),
+)
+async def export(
+    request: Request, campaign: UUID, what: ExportKind, filters: Annotated[ExportFilters, Query()]
+) -> Response:
+    parts = parts_of(request)
+    await parts.staff_door.demand(request, "approver" if what == "codes" else "viewer")
+    upstream = await parts.core.export(campaign, what, None, **filters.model_dump())
+    if upstream is None:
+        raise not_found("campaign")
+    return PassedOn(upstream, f"{what}-{campaign}.{filters.format}")
+
+
 @router.post(
     "/{campaign}/issue",
     summary="Give a coupon to each of many users",
@@ -220,6 +256,7 @@ COMMANDS: tuple[tuple[str, str, type[Contract], Role, str], ...] = (
     ("POST", "return", ReturnCoupon, "operator", "Undo a redemption"),
     ("POST", "void", VoidCoupons, "approver", "Take coupons out of life"),
     ("POST", "void-all", VoidCampaign, "approver", "Take all held coupons of a campaign out of life"),
+    ("POST", "cancel-generation", CancelGeneration, "operator", "Give up writing codes down; the campaign fails"),
     ("POST", "export-codes", ExportCodes, "approver", "Take codes out as bearer codes"),
 )
 HOT = frozenset({"claim", "redeem"})

@@ -1,0 +1,104 @@
+"""Codes written down before somebody holds one: a job in slices, each a command that carries the cursor.
+
+The codes follow from the campaign's id, its pattern and the code key, so the same job gives the same codes wherever
+it was interrupted; the cursor is the campaign's own count, so no slice happens twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.commands import CancelGeneration, GenerateCodes
+from contracts.events import (
+    CampaignGenerated,
+    CampaignGenerationFailed,
+    CampaignGenerationProgressed,
+    CampaignGenerationStarted,
+)
+from contracts.refusals import CampaignOver, CampaignStateForbids
+from coupon_core.codes.generated import normalise
+from coupon_core.model.campaign import Campaign
+from coupon_core.model.lifecycle import allow, move
+from coupon_core.model.refused import Refused
+from coupon_core.operations.continuing import continue_campaign
+from coupon_core.operations.serials import own_codes
+from coupon_core.work import Call, UploadedCode
+
+SLICE = 5_000
+"""Codes one command writes down; each but the last is an event of progress."""
+
+
+def begin(call: Call, campaign: Campaign, rules: dict[str, int]) -> None:
+    """Generate the codes of a campaign that has become `generating`; without codes to write down it is active now.
+
+    `rules`: versions of the building rules a draft was checked against when it was activated.
+    """
+    stored = campaign.supply == "uploaded" and campaign.pattern is not None
+    started = CampaignGenerationStarted(total=campaign.quantity if stored else None, rules=rules)
+    call.work.recorder(campaign).campaign_event(call.cause, started)
+    if stored:
+        _write_slice(call, campaign)
+    else:
+        _finish(call, campaign)
+
+
+def generate_codes(call: Call) -> dict[str, Any]:
+    """The next slice of the codes of a campaign that is `generating`; the last one makes it active."""
+    command: GenerateCodes = call.command
+    campaign = call.own_campaign()
+    allow(campaign, "finish generating", call.now)
+    if command.after != campaign.last_number:
+        raise Refused(CampaignStateForbids(state=campaign.state, operation="generated from there"))
+    _write_slice(call, campaign)
+    return {"campaign": campaign.text, "state": campaign.state, "done": campaign.last_number}
+
+
+def _write_slice(call: Call, campaign: Campaign) -> None:
+    """Write the next codes down and order the slice after them, or finish."""
+    total = campaign.quantity or 0
+    if call.now >= campaign.ends:
+        _fail(call, campaign, CampaignOver(ends=campaign.ends).as_json()["message"])
+        return
+    before = campaign.last_number
+    count = min(SLICE, total - before)
+    work, own = call.work, own_codes(call.work.codes, campaign)
+    if own is None:
+        raise ValueError("codes are written down of campaigns with a pattern only")
+    free = work.free_codes.setdefault(campaign.number, [])
+    for position, shown in enumerate(own.codes_of(before + 1, count), start=before + 1):
+        written = UploadedCode(position, normalise(shown) or shown, shown)
+        work.new_codes.append((campaign.number, written))
+        work.uploaded[campaign.number, written.code] = written
+        free.append(written)
+    campaign.last_number += count
+    campaign.available += count
+    campaign.changed = True
+    done, recorder = campaign.last_number, work.recorder(campaign)
+    if done == total:
+        _finish(call, campaign)
+        return
+    recorder.campaign_event(call.cause, CampaignGenerationProgressed(done=done, total=total))
+    continue_campaign(call, campaign, GenerateCodes(after=done), done)
+
+
+def cancel(call: Call) -> dict[str, Any]:
+    """generating → failed: the slice that is under way finds it so and ends."""
+    command: CancelGeneration = call.command
+    campaign = call.own_campaign()
+    allow(campaign, "fail generating", call.now)
+    _fail(call, campaign, command.reason)
+    return {"campaign": campaign.text, "state": campaign.state, "done": campaign.last_number}
+
+
+def _finish(call: Call, campaign: Campaign) -> None:
+    move(campaign, "finish generating", "active")
+    call.work.recorder(campaign).campaign_event(call.cause, CampaignGenerated(quantity=campaign.quantity))
+
+
+def _fail(call: Call, campaign: Campaign, reason: str) -> None:
+    move(campaign, "fail generating", "failed")
+    call.work.set_due(campaign, None)
+    call.work.recorder(campaign).campaign_event(
+        call.cause,
+        CampaignGenerationFailed(reason=reason, done=campaign.last_number, total=campaign.quantity or 0),
+    )
