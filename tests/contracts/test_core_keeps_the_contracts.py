@@ -31,6 +31,7 @@ from contracts.commands import (
     GenerateCampaign,
     IssueCoupons,
     IssueRow,
+    OrderItem,
     PauseCampaign,
     PublishCampaign,
     RedeemCoupon,
@@ -246,6 +247,15 @@ async def through_all_that_can_happen(walk: Walk) -> None:
     await walk.send(bread, ClaimCoupon(user="x"), OTHER)
     await walk.done(bread, StopCampaign(reason="recall"), MERCHANT)
 
+    cards = campaign_id(MERCHANT, "cards")
+    card = terms(discount={"kind": "gift_card", "balance": 1_000}, budget=1_000)
+    await walk.done(cards, GenerateCampaign(terms=card, quantity=2), MERCHANT)
+    await walk.done(cards, ClaimCoupon(user="x"), MERCHANT)
+    await walk.done(cards, ReserveCoupon(coupon=number(1), order="ä", amount=300), MERCHANT)
+    await walk.done(cards, RedeemCoupon(coupon=number(1), order='"B"', amount=600), MERCHANT)
+    await walk.done(cards, ReturnCoupon(coupon=number(1), amount=100, reason="too sweet"), MERCHANT)
+    await walk.done(cards, VoidCoupons(coupons=(number(1),), reason="lost"), MERCHANT)
+
     paper = campaign_id(MERCHANT, "paper")
     await walk.done(paper, PublishCampaign.model_validate({**fields, "supply": {"kind": "uploaded"}}), MERCHANT)
     await walk.done(paper, UploadCodes(codes=("P-1", "p1", "P-2", "--")), MERCHANT)
@@ -312,6 +322,7 @@ class TestAWalkThroughEverything:
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=16)
+PARTS = st.sampled_from([1, 100, 10**15])
 AMOUNTS = st.none() | st.integers(0, 10**15)
 REFERENCES = st.one_of(
     st.builds(number, st.integers(1, 5)),
@@ -322,10 +333,19 @@ STEPS = st.one_of(
         lambda users: IssueCoupons(rows=tuple(users)), st.lists(st.builds(IssueRow, user=NAMES), min_size=1, max_size=4)
     ),
     st.builds(ClaimCoupon, user=NAMES, code=st.none() | NAMES, order=st.none() | NAMES, paid=AMOUNTS),
-    st.builds(RedeemCoupon, coupon=REFERENCES, order=st.none() | NAMES, amount=AMOUNTS),
-    st.builds(ReserveCoupon, coupon=REFERENCES, order=NAMES, seconds=st.integers(1, 86_400)),
+    st.builds(
+        lambda items, **fields: RedeemCoupon(items=tuple(items), **fields),
+        st.lists(st.builds(OrderItem, item=st.just("tea") | TEXT, price=st.integers(0, 10**15)), max_size=2),
+        coupon=REFERENCES,
+        order=st.none() | NAMES,
+        amount=AMOUNTS,
+        discount=AMOUNTS,
+    ),
+    st.builds(ReserveCoupon, coupon=REFERENCES, order=NAMES, seconds=st.integers(1, 86_400), amount=st.none() | PARTS),
     st.builds(ReleaseCoupon, coupon=REFERENCES, order=NAMES),
-    st.builds(ReturnCoupon, coupon=REFERENCES, redemption=st.none() | st.integers(1, 3), reason=TEXT),
+    st.builds(
+        ReturnCoupon, coupon=REFERENCES, redemption=st.none() | st.integers(1, 3), amount=st.none() | PARTS, reason=TEXT
+    ),
     st.builds(
         lambda refs, reason: VoidCoupons(coupons=tuple(refs), reason=reason),
         st.lists(REFERENCES, min_size=1, max_size=3),
@@ -344,14 +364,23 @@ DISCOUNTS = st.one_of(
     st.builds(lambda amount: {"kind": "amount_off", "amount": amount}, st.integers(1, 10**15)),
     st.builds(lambda points, cap: {"kind": "percent_off", "basis_points": points, "cap": cap}, st.integers(1, 10_000),
               st.none() | st.integers(1, 10**15)),
-    st.builds(lambda item: {"kind": "free_item", "item": item}, TEXT),
+    st.builds(lambda item: {"kind": "free_item", "item": item, "cap": 900}, st.just("tea") | TEXT),
+    st.builds(lambda price: {"kind": "fixed_price", "price": price}, st.integers(0, 10**15)),
+    st.builds(lambda cap: {"kind": "merchant_decided", "cap": cap}, st.none() | st.integers(1, 10**15)),
+    st.builds(lambda balance: {"kind": "gift_card", "balance": balance}, st.integers(1, 10**15)),
 )  # fmt: skip
 CAMPAIGNS = st.fixed_dictionaries(
     {
         "terms": st.builds(
-            lambda **changes: terms(**changes, validity={"starts": "2026-03-01", "ends": "2027-03-31"}),
+            lambda uses, **changes: terms(
+                **changes,
+                uses=1 if changes["discount"]["kind"] == "gift_card" else uses,
+                validity={"starts": "2026-03-01", "ends": "2027-03-31"},
+            ),
             name=TEXT,
+            uses=st.sampled_from([1, 1, 2, 1_000]),
             discount=DISCOUNTS,
+            budget=st.none() | st.integers(1, 10**15),
             rounding=st.sampled_from(["half_up", "down", "up"]),
             minimum_spend=st.sampled_from([0, 100]),
             per_user_limit=st.none() | st.integers(1, 2),

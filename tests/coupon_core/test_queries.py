@@ -141,6 +141,9 @@ class TestCampaigns:
             "voided": 1,
             "expired": 0,
             "exported": 6,
+            "currency": "EUR",
+            "exponent": 2,
+            "budget": None,
             "available_codes": 0,
             "listed": True,
             "starts": "2026-03-01T00:00:00Z",
@@ -152,7 +155,7 @@ class TestCampaigns:
             "as_of": "2026-03-01T00:00:00Z",
         }
         assert {name: found[name] for name in expected} == expected
-        assert set(found) == {*expected, "terms"}
+        assert set(found) == {*expected, "terms", "chain"}
         assert found["terms"]["minimum_spend"] == 1_000
         assert found["terms"]["discount"] == {"kind": "amount_off", "amount": 500}
         assert found["terms"]["metadata"] == {"shop": "7"}
@@ -294,6 +297,7 @@ class TestCoupons:
                     "amount": 2_000,
                     "discount": 500,
                     "at": now,
+                    "returned": 500,
                     "returned_at": now,
                     "terminal": "till 3",
                 },
@@ -303,6 +307,7 @@ class TestCoupons:
                     "amount": 2_000,
                     "discount": 500,
                     "at": now,
+                    "returned": None,
                     "returned_at": None,
                     "terminal": None,
                 },

@@ -128,12 +128,14 @@ class TestARequest:
         )
         assert (answer.status_code, answer.json()["code"]) == (422, "end_before_start")
 
-    async def test_of_a_kind_that_is_not_there_yet_is_refused_by_name(
+    async def test_with_a_budget_and_a_discount_that_nothing_bounds_is_refused_by_name(
         self, gateway: GatewayPlatform, spring: dict[str, Any]
     ) -> None:
-        terms = {**spring["terms"], "discount": {"kind": "free_item", "item": "tea"}}
+        terms = {**spring["terms"], "discount": {"kind": "free_item", "item": "tea"}, "budget": 10_000}
         answer = await gateway.staff("POST", "/campaigns", {**spring, "terms": terms})
-        assert (answer.status_code, answer.json()["kind"]) == (422, "free_item")
+        assert (answer.status_code, answer.json()["code"], answer.json()["kind"]) == (
+            *(422, "budget_needs_cap", "free_item"),
+        )
 
     @pytest.mark.parametrize("user", ["u" * 65, "é" * 33, "", "a\u0000b", "a\nb", 7, None])
     async def test_for_a_user_id_that_is_none_is_refused(
