@@ -16,8 +16,10 @@ from types import FunctionType
 from typing import Any
 
 from coupon_core import decide
+from coupon_core.model import lifecycle
+from coupon_core.model.campaign import Campaign
 from coupon_core.model.recording import Recorder
-from coupon_core.operations import codes, create, finding, give_back, issue, lane_wide, redeem, void
+from coupon_core.operations import create, finding, give_back, issue, lane_wide, redeem, void
 from coupon_core.work import Call
 
 
@@ -34,15 +36,15 @@ class Bug:
 BUGS = (
     Bug("one coupon too many", issue._Issuer.issue, "campaign.exported <= 0", "campaign.exported < 0"),
     Bug("one coupon too many for a user", issue._Issuer.issue, "len(held) >= self.limit", "len(held) > self.limit"),
-    Bug("exported codes do not count", codes.export, "campaign.exported += command.count", "campaign.exported += 0"),
-    Bug("a moment too long alive", finding.settle, "call.now >= campaign.ends", "call.now > campaign.ends"),
-    Bug("a reservation holds nobody off", redeem.check_usable, "order != coupon.reserved_order", "order == 'nobody'"),
+    Bug("exported codes do not count", Campaign.export, "self.exported += count", "self.exported += 0"),
+    Bug("a moment too long alive", finding.settle, "call.now >= end", "call.now > end"),
+    Bug("a reservation holds nobody off", lifecycle.allow_coupon, "order != coupon.reserved_order", "False"),
     Bug("a repeated command acts again", decide.decide, "if first is not None and not redriven and", "if False and"),
     Bug("a repeat is not compared", decide._answer_again, "if first.hash == entry.hash:", "if True:"),
     Bug("anybody may manage a campaign", Call.own_campaign, "if found.owner != self.party:", "if False:"),
     Bug("a suspended merchant goes on", decide._check_party, 'known[1] != "active"', 'known[1] == "closed"'),
     Bug("time may go back", decide._tell_time, "entry.time > lane.clock", "entry.time != lane.clock"),
-    Bug("what is returned is never burned", give_back.give_back, 'policy == "burned"', 'policy == "never"'),
+    Bug("what is returned is never burned", give_back._lapse, 'policy == "burned"', 'policy == "never"'),
     Bug("a bearer's code stays free", redeem.take_bearer, "free[:] = [", "_ = ["),
     Bug("numbers begin anew in each batch", Recorder._line, "campaign.seq += 1", "campaign.seq = len(self.lines) + 1"),
     Bug("the slice after skips a coupon", void.void_campaign, "after=last)", "after=last + 1)"),
