@@ -1,15 +1,25 @@
 """`scrip demo --quick` from the outside: the whole story on a platform of its own, in a process of its own."""
 
+import asyncio
 import json
+import shutil
 import subprocess
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from scrip.demo.report import fixed_lines
+from scrip.platform import Platform
+from tests.failures.evidence import read_tables
+from tests.failures.rebuilds import rebuilding, rebuilt_differently
+from tests.support.core import CorePlatform
+from tests.support.databases import Databases, FreshDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGINS = "```console\n$ make demo ARGS=--quick\n"
+BATCHES = (7, 50, 1_000)
+"""Most records of a transaction, over all lanes, when the year is decided again from its log."""
 LONGEST_SECONDS = 600  # a stuck demo must end some time; how fast it is, is not asserted
 KNOWN = {
     "campaigns": 58,
@@ -78,3 +88,36 @@ def test_it_leaves_nothing_running(played: tuple[subprocess.CompletedProcess[str
         [str(ROOT / "scrip"), "status", "--json", "--home", str(home)], capture_output=True, text=True, check=False
     )
     assert json.loads(status.stdout)["running"] is False
+
+
+async def test_its_log_decided_again_in_an_empty_database_gives_equal_rows_and_event_bytes(
+    played: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    """Run last: the year's servers are started again, without any service."""
+    folder = played[1]
+    platform = Platform(folder / "home", told_time=True, services=(), report=print)
+    await asyncio.to_thread(platform.start)
+    databases = Databases(platform.admin_url)
+    try:
+        core = lived_core(platform, folder)
+        lived = await read_tables(platform.database_url("core"))
+        assert len(lived.coupon) > KNOWN["issued"]
+        databases.drop(databases.fresh("core"))  # makes what the three are copied from
+        async with AsyncExitStack() as stack:
+            made = await asyncio.gather(
+                *(stack.enter_async_context(rebuilding(core, databases, batch)) for batch in BATCHES)
+            )
+            for batch, rebuilt in zip(BATCHES, made, strict=True):
+                found = rebuilt_differently(lived, await read_tables(rebuilt.database.url("core")))
+                if found:
+                    pytest.fail(f"batches of {batch}:\n" + "\n".join(map(str, found)), pytrace=False)
+    finally:
+        await asyncio.to_thread(databases.close)
+        await asyncio.to_thread(platform.stop)
+
+
+def lived_core(platform: Platform, folder: Path) -> CorePlatform:
+    """The demo's core as the rebuild knows one: where its log is, and the secrets it read."""
+    shutil.copytree(platform.home.secrets / "coupon_core", folder / "core" / "secrets")
+    database = FreshDatabase(platform.database_name, platform.database_admin_url, {})
+    return CorePlatform(database, platform.bootstrap, folder / "core", True, platform.lanes, {})
