@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scrip import platform_commands, staff_commands
+from scrip import lane_commands, platform_commands, staff_commands
 from scrip.checkout import checkout
 from scrip.errors import PlatformError
 from scrip.prove import command as prove_command
@@ -28,6 +28,7 @@ app.command()(platform_commands.down)
 app.command()(platform_commands.status)
 app.command()(platform_commands.logs)
 staff_commands.add_to(app)
+app.add_typer(lane_commands.lane, name="lane")
 app.command()(prove_command.prove)
 
 

@@ -1,7 +1,8 @@
 """`python -m coupon_core` runs the service.
 
 `python -m coupon_core migrate` brings its schema up to date, `python -m coupon_core audit` checks what the tables
-hold and ends with 1 when something differs; both read SCRIP_DATABASE_URL alone.
+hold and ends with 1 when something differs; both read SCRIP_DATABASE_URL alone. `python -m coupon_core accept-log-loss
+LANE` (or `all`) lets a damaged lane go on with the log as it is; it reads SCRIP_KAFKA_BOOTSTRAP too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from coupon_core.audit import print_audit
 from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.continual_audit import ContinualAudit
+from coupon_core.lanes.belonging import Belonging, accept_log_loss
 from coupon_core.lanes.emitting import Emitter
 from coupon_core.lanes.looking_up import CommandLog
 from coupon_core.lanes.loop import Core
@@ -101,10 +103,10 @@ async def serve_core(stop: asyncio.Event) -> None:
         if settings.rebuild and await any_lane(connection):
             raise WrongPlatform("SCRIP_REBUILD fills an empty database, and this one has lanes: begin with a new one")
         known = await platform_identity(connection, settings.partitions, cluster, told)
-    if known != (settings.partitions, cluster, told):
+    if (known[0], known[2]) != (settings.partitions, told):
         raise WrongPlatform(
-            f"this database belongs to {known[0]} lanes, cluster {known[1]}, told time {known[2]}; "
-            f"the settings say {settings.partitions}, {cluster}, {told}: point it at its own broker and settings"
+            f"this database belongs to {known[0]} lanes, told time {known[2]}; "
+            f"the settings say {settings.partitions}, {told}: give it its own settings"
         )
 
     async def connect() -> Connection:
@@ -112,6 +114,7 @@ async def serve_core(stop: asyncio.Event) -> None:
 
     writer, keys = own_writer(secrets, "core"), (secrets.writer_keys(), secrets.tool_master())
     emitter, reader = Emitter(settings.kafka_bootstrap, writer), Reader(settings.partitions, *keys)
+    belonging = Belonging(settings.kafka_bootstrap, cluster, look_at_events=not settings.rebuild)
     group, member = "coupon-core", f"coupon-core-{settings.instance}"
     if settings.rebuild:
         continuations = Continuations()
@@ -146,6 +149,7 @@ async def serve_core(stop: asyncio.Event) -> None:
         told=told,
         batch_records=settings.batch_records,
         batch_effects=settings.batch_effects,
+        belonging=belonging,
     )
     log = CommandLog(settings.kafka_bootstrap, Reader(settings.partitions, *keys))
     queries = QueryApi(pool, codes, core, log, secrets.service_token())
@@ -164,8 +168,22 @@ async def serve_core(stop: asyncio.Event) -> None:
                 await asyncio.gather(auditing, return_exceptions=True)
             await asyncio.wait_for(consumer.stop(), 5)
             await emitter.stop()
+            await belonging.stop()
             await log.close()
             await pool.close()
+
+
+async def print_accepted(database_url: str, bootstrap: str, lane: str) -> None:
+    """`accept-log-loss`: an operator's word that lanes go on with the log as it is."""
+    connection = await asyncpg.connect(database_url, timeout=5)
+    try:
+        partition = None if lane == "all" else int(lane)
+        for said in await accept_log_loss(connection, bootstrap, await cluster_id(bootstrap), partition):
+            print(said)
+    except LookupError as error:
+        sys.exit(f"nothing was changed: {error}")
+    finally:
+        await connection.close()
 
 
 def main() -> None:
@@ -178,8 +196,14 @@ def main() -> None:
     if sys.argv[1:] == ["audit"]:
         logs.configure("coupon-core", 0, "json")
         sys.exit(0 if asyncio.run(print_audit(os.environ["SCRIP_DATABASE_URL"])) else 1)
+    if sys.argv[1:2] == ["accept-log-loss"] and (sys.argv[2:] == ["all"] or (sys.argv[2:3] and sys.argv[2].isdigit())):
+        environment = os.environ
+        asyncio.run(
+            print_accepted(environment["SCRIP_DATABASE_URL"], environment["SCRIP_KAFKA_BOOTSTRAP"], sys.argv[2])
+        )
+        return
     if settings is None:
-        sys.exit("usage: python -m coupon_core [migrate | audit]")
+        sys.exit("usage: python -m coupon_core [migrate | audit | accept-log-loss LANE|all]")
     logs.configure("coupon-core", settings.instance, settings.log_format)
     run(serve_core)
 

@@ -25,6 +25,7 @@ from contracts.commands import RunDue, record_for
 from contracts.identifiers import SCRIP, lane_key
 from contracts.topics import COUPON_COMMANDS
 from coupon_core.codes.generated import GeneratedCodes
+from coupon_core.lanes.belonging import Belonging
 from coupon_core.lanes.deciding import decide_batch
 from coupon_core.lanes.emitting import Emitter, NotEmitted
 from coupon_core.lanes.lane import DecisionBroke, Lane, LaneDamaged, LanesLost
@@ -53,6 +54,7 @@ HIGH_WATER = 6_000
 LOW_WATER = 2_000
 AHEAD_LIMIT = timedelta(seconds=30)
 DUE_AGAIN_SECONDS = 5.0
+DAMAGED_SECONDS = 3.0
 
 
 logger = structlog.get_logger()
@@ -83,6 +85,7 @@ class Core:
         told: bool,
         batch_records: int,
         batch_effects: int,
+        belonging: Belonging,
     ) -> None:
         self.consumer = consumer
         self.emitter = emitter
@@ -94,6 +97,7 @@ class Core:
         self.told = told
         self.batch_records = batch_records
         self.batch_effects = batch_effects
+        self.belonging = belonging
         self.lanes: dict[int, Lane] = {}
         self.assigned: set[int] = set()
         self.problems: dict[int, str] = {}
@@ -182,14 +186,16 @@ class Core:
                     await self._confirm_membership(topic_partition)
                 connection = await self.connect()
                 try:
-                    lane = await take_over_lane(connection, self.consumer, self.emitter, partition)
+                    lane = await take_over_lane(connection, self.consumer, self.emitter, self.belonging, partition)
                 finally:
                     await connection.close(timeout=2)
             except LaneDamaged as damage:
+                if self.problems.get(partition) != str(damage):
+                    logger.error("A lane is damaged and stands still.", action="lane_damaged", partition=partition,
+                                 detail=str(damage))  # fmt: skip
                 self.problems[partition] = str(damage)
-                logger.error("A lane is damaged and stands still.", action="lane_damaged", partition=partition,
-                             detail=str(damage))  # fmt: skip
-                return
+                await asyncio.sleep(DAMAGED_SECONDS)  # an operator may have mended it meanwhile
+                continue
             except (*DATABASE_AWAY, KafkaError, NotEmitted, ANY_FAULT) as error:
                 logger.warning("A lane could not be taken over yet.", action="take_over_failed",
                                partition=partition, error=repr(error))  # fmt: skip

@@ -1,12 +1,12 @@
-"""Taking a lane over: raise the epoch, emit what the old owner left, check that row and log belong together."""
+"""Taking a lane over: raise the epoch, check that row and log belong together, emit what the old owner left."""
 
 from __future__ import annotations
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
-from contracts.topics import COUPON_COMMANDS
+from coupon_core.lanes.belonging import Belonging
 from coupon_core.lanes.emitting import Emitter
-from coupon_core.lanes.lane import Lane, LaneDamaged
+from coupon_core.lanes.lane import Lane
 from coupon_core.model.lane import LaneState
 from coupon_core.storage import Connection, journal
 from coupon_core.storage import lanes as lane_rows
@@ -17,17 +17,20 @@ MID_DRAIN = declare("core.mid_drain")
 DRAIN_ROWS = 50
 
 
-async def take_over_lane(connection: Connection, consumer: AIOKafkaConsumer, emitter: Emitter, partition: int) -> Lane:
+async def take_over_lane(
+    connection: Connection, consumer: AIOKafkaConsumer, emitter: Emitter, belonging: Belonging, partition: int
+) -> Lane:
     """The lane, ready to be consumed from its position; everything committed before is emitted.
 
     Blocks while the old owner's transaction is open (its row lock).
 
     Raises:
-        LaneDamaged: the position lies outside the log.
+        LaneDamaged: its row, its log and the events told do not belong together; nothing was sent.
         NotEmitted: the broker does not acknowledge.
     """
     row = await lane_rows.take_over(connection, partition)
     failpoint(AFTER_EPOCH)
+    await belonging.check(connection, consumer, partition, row.position)
     emitted = row.emitted_lane_seq
     while True:
         rows = await journal.rows_after(connection, partition, emitted, DRAIN_ROWS)
@@ -37,19 +40,7 @@ async def take_over_lane(connection: Connection, consumer: AIOKafkaConsumer, emi
         emitted = rows[-1].lane_seq
         await lane_rows.mark_emitted(connection, partition, row.epoch, emitter.emitted_up_to(partition, emitted))
         failpoint(MID_DRAIN)
-    await _check_position(consumer, partition, row.position)
     facts = await lane_rows.facts_of(connection, partition)
     due = await lane_rows.next_due(connection, partition)
     state = LaneState(partition, row.clock, row.lane_seq, row.campaigns, row.blocks, facts, due)
     return Lane(partition, row.epoch, row.position, state, emitter.emitted_up_to(partition, emitted))
-
-
-async def _check_position(consumer: AIOKafkaConsumer, partition: int, position: int) -> None:
-    topic_partition = TopicPartition(COUPON_COMMANDS.name, partition)
-    first = (await consumer.beginning_offsets([topic_partition]))[topic_partition]
-    end = (await consumer.end_offsets([topic_partition]))[topic_partition]
-    if not first <= position <= end:
-        raise LaneDamaged(
-            f"lane {partition} stands at offset {position}, but the log holds {first} to {end}: "
-            "the log was cut or replaced, or belongs to another database; restore the log or the database"
-        )

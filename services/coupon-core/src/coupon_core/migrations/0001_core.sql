@@ -21,6 +21,7 @@ CREATE TABLE lane (
     emitted_lane_seq bigint NOT NULL DEFAULT 0,
     campaigns bigint NOT NULL DEFAULT 0,
     blocks bigint NOT NULL DEFAULT 0,
+    events_accepted bigint, -- set by an operator: events below this offset may be ahead of the database
     CHECK (emitted_lane_seq <= lane_seq)
 );
 

@@ -159,6 +159,41 @@ async def platform_identity(
     return row["partitions"], row["cluster_id"], row["told"]
 
 
+EVENTS_ACCEPTED = "SELECT coalesce(events_accepted, 0) FROM lane WHERE partition = $1"
+
+
+async def events_accepted(connection: Connection, partition: int) -> int:
+    """The offset of `coupon.events` below which an operator accepted that events are ahead of the database."""
+    return int(await connection.fetchval(EVENTS_ACCEPTED, partition) or 0)
+
+
+POSITIONS = "SELECT partition, position FROM lane"
+
+
+async def positions(connection: Connection) -> dict[int, int]:
+    """Where each lane that was ever taken over stands."""
+    return {row["partition"]: row["position"] for row in await connection.fetch(POSITIONS)}
+
+
+ACCEPT = "UPDATE lane SET epoch = epoch + 1, position = $2, events_accepted = $3 WHERE partition = $1"
+
+
+async def accept(connection: Connection, partition: int, position: int, events: int) -> None:
+    """An operator's word: the lane goes on at this position; who owned it loses it."""
+    await connection.execute(ACCEPT, partition, position, events)
+
+
+async def cluster_of(connection: Connection) -> str | None:
+    """The cluster id of the log this database was made from; None: no process ever started on it."""
+    found: str | None = await connection.fetchval("SELECT cluster_id FROM platform")
+    return found
+
+
+async def set_cluster(connection: Connection, cluster: str) -> None:
+    """An operator's word: the log is this cluster's from now on."""
+    await connection.execute("UPDATE platform SET cluster_id = $1", cluster)
+
+
 ANY_LANE = "SELECT EXISTS (SELECT FROM lane)"
 
 
