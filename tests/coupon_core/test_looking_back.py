@@ -7,6 +7,8 @@ from uuid import uuid4
 import pytest
 
 from contracts.commands import PauseCampaign, RedeemCoupon
+from contracts.fields import PLATFORM
+from contracts.identifiers import campaign_id
 from tests.coupon_core.test_audit import OWNER, everything_once
 from tests.support.campaigns import generated, issue, redeem
 from tests.support.core import CorePlatform, running_core
@@ -79,6 +81,19 @@ async def test_at_each_moment_of_its_life_a_coupon_and_its_campaign_are_as_they_
     assert (at_nine["state"], at_nine["redemptions"][0]["order"]) == ("redeemed", "o-1")
     assert at_nine["caused_by"]["event"] == "scrip.coupon.redeemed.v1"
     assert at_nine["caused_by"]["actor"].startswith("staff:")
+
+
+async def test_a_text_in_the_terms_that_looks_like_an_event_is_none(core: CorePlatform) -> None:
+    campaign = campaign_id(PLATFORM, "spoof")
+    metadata = {"subject": f"{campaign}.1", "type": "scrip.coupon.voided.v1", "causationid": str(campaign)}
+    assert await generated(
+        core, "spoof", 10, validity={"starts": "2026-03-01", "ends": "2026-06-30"}, metadata=metadata
+    )
+    await issue(core, campaign, ["ann"])
+    history = (await core.read(f"/coupons/{campaign}.1/history"))["events"]
+    assert [event["type"] for event in history] == ["scrip.coupon.issued.v1"]
+    was = await core.read(f"/coupons/{campaign}.1/as-of", seq=4)
+    assert (was["state"], was["caused_by"]["event"]) == ("held", "scrip.coupon.issued.v1")
 
 
 async def test_what_was_not_there_yet_or_lies_ahead_is_said(core: CorePlatform) -> None:

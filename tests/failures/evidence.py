@@ -80,6 +80,7 @@ class Tables:
 
     lane: list[Row] = field(default_factory=list)
     lane_fact: list[Row] = field(default_factory=list)
+    lane_fact_history: list[Row] = field(default_factory=list)
     campaign: list[Row] = field(default_factory=list)
     coupon: list[Row] = field(default_factory=list)
     period_count: list[Row] = field(default_factory=list)
@@ -96,6 +97,7 @@ class Tables:
 ORDER = {
     "lane": "partition",
     "lane_fact": "partition, kind, key",
+    "lane_fact_history": "partition, kind, key, position",
     "campaign": "number",
     "coupon": "campaign, number",
     "period_count": "campaign, period, first",

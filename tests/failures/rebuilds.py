@@ -20,6 +20,7 @@ REBUILD_SECONDS = 120.0
 NOT_COMPARED: dict[str, tuple[str, ...]] = {
     "lane": ("epoch", "lane_seq", "emitted_lane_seq"),
     "lane_fact": (),
+    "lane_fact_history": (),
     "campaign": (),
     "coupon": (),
     "period_count": (),

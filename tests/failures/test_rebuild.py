@@ -15,6 +15,8 @@ from contracts.commands import BuildingRules, GenerateCampaign, IssueCoupons, Is
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
 from contracts.topics import TOPICS
+from coupon_core.model.campaign import STATE_NAMES
+from coupon_core.model.folding import Folding
 from tests.failures.checker import check
 from tests.failures.evidence import Tables, read_tables, read_to_end
 from tests.failures.load import Load
@@ -97,6 +99,40 @@ async def test_batches_of_1_7_50_and_1000_and_a_rebuild_give_equal_rows_and_even
         assert rows == sorted(rows, reverse=True), f"journal rows with growing batches: {rows}"
         assert rows[0] > rows[2] > rows[3], f"journal rows with growing batches: {rows}"
         await it_goes_on(lived, made[-1])
+
+
+NOT_FOLDED = {
+    "campaign": {"terms", "swept", "next_due"},
+    "coupon": {"code"},
+}
+"""What does not follow from the events, and the terms, which stand in the row as text."""
+
+
+async def test_each_campaign_folded_from_its_events_is_what_the_tables_hold(lived: Lived) -> None:
+    tables = lived.tables
+    assert tables.campaign
+    for row in tables.campaign:
+        rows = sorted((each for each in tables.journal if each["campaign"] == row["id"]), key=lambda r: r["first_seq"])
+        folding = Folding(row["id"], None, number=row["number"], partition=row["partition"])
+        folding.take("\n".join(line for each in rows for line in each["lines"]).encode())
+        campaign = folding.campaign
+        assert campaign is not None
+        assert campaign.terms == Terms.model_validate_json(row["terms"])
+        counted = {name: campaign.counts[state] for state, name in STATE_NAMES.items()}
+        for name in row.keys() - NOT_FOLDED["campaign"]:
+            kept = (row[name] or 0) if name.startswith("budget_") else row[name]  # NULL: there is no budget
+            assert counted.get(name, getattr(campaign, name, None)) == kept, (campaign.text, name)
+        held = [each for each in tables.coupon if each["campaign"] == row["number"]]
+        assert sorted(folding.coupons) == [each["number"] for each in held]
+        for each in held:
+            coupon = folding.coupons[each["number"]]
+            for name in each.keys() - NOT_FOLDED["coupon"]:
+                assert getattr(coupon, "user" if name == "user_id" else name) == each[name], (campaign.text, name)
+        redeemed = [each for each in tables.redemption if each["campaign"] == row["number"]]
+        folded = [each for _, rows_of in sorted(folding.redemptions.items()) for each in rows_of]
+        assert [(r.coupon, r.number, r.order, r.discount, r.at, r.returned_at) for r in folded] == [
+            (r["coupon"], r["number"], r["order_id"], r["discount"], r["at"], r["returned_at"]) for r in redeemed
+        ]
 
 
 async def it_goes_on(lived: Lived, rebuilt: CorePlatform) -> None:

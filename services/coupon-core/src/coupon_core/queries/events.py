@@ -70,6 +70,8 @@ async def of_coupon(source: Source, request: Request) -> Response:
             # In a thread: a campaign's journal can be long, and the lanes share this event loop.
             lines += await asyncio.to_thread(reading.lines_with, subject.encode(), [packed for _, _, packed in rows])
             following = rows[-1][0] + rows[-1][1]
+    # Somebody's own text within an event may look like a subject.
+    lines = [line for line in lines if json.loads(line)["subject"] == f"{campaign.text}.{number}"]
     if asked.party is not None and asked.party != campaign.owner:
         lines = [_for_other(line, asked.party) for line in lines]
     return _events(lines)
