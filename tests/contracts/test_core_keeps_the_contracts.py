@@ -20,15 +20,18 @@ from hypothesis import strategies as st
 
 from contracts import schemas
 from contracts.answers import DeadLetter, Reply
+from contracts.campaigns import CodePattern, GeneratedSupply
 from contracts.commands import (
     COMMAND_RECORD,
     COMMANDS,
     BuildingRules,
+    CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
     CouponReference,
     ExportCodes,
     GenerateCampaign,
+    GenerateCodes,
     IssueCoupons,
     IssueRow,
     OrderItem,
@@ -40,6 +43,7 @@ from contracts.commands import (
     ResumeCampaign,
     ReturnCoupon,
     SetBuildingRules,
+    SetCodeKey,
     SetTool,
     StopCampaign,
     UnpublishCampaign,
@@ -262,6 +266,11 @@ async def through_all_that_can_happen(walk: Walk) -> None:
     await walk.done(paper, ClaimCoupon(user="x"), MERCHANT)
     await walk.done(paper, VoidCampaign(reason="all of them"), MERCHANT)
 
+    job = campaign_id(PLATFORM, "job")
+    stored = GeneratedSupply(pattern=CodePattern(prefix="JOB-", length=9), stored=True)
+    await walk.done(job, GenerateCampaign(terms=terms(), quantity=200_000, supply=stored))
+    await walk.done(job, CancelGeneration(reason="given up"))
+
     for party, kinds in ((PLATFORM, None), (OTHER, ("percent_off",))):
         for reply in await walk.core.on_all_lanes(
             lambda lane, party=party, kinds=kinds: SetBuildingRules(  # type: ignore[misc]
@@ -273,6 +282,8 @@ async def through_all_that_can_happen(walk: Walk) -> None:
     for reply in await walk.core.on_all_lanes(
         lambda lane: SetTool(partition=lane, tool="t", version=1, key_versions=(1,), rights=("issue",))
     ):
+        assert reply.status == "done"
+    for reply in await walk.core.on_all_lanes(lambda lane: SetCodeKey(partition=lane, version=1)):
         assert reply.status == "done"
     await walk.core.tell_time("2026-03-02T12:00:00Z")  # the reservation's time is over
     await walk.core.tell_time("2026-04-02T00:00:00Z")  # and then the campaigns'
@@ -309,9 +320,11 @@ class TestAWalkThroughEverything:
         await log.check()
         missing = set(EVENT_TYPES.values()) - log.types.keys()
         assert not missing, f"the walk leads to no {missing}"
-        lane_wide = {"RunDue", "AdvanceClock", "SetBuildingRules", "SetMerchant", "SetTool"}
-        assert {kind.__name__ for kind in COMMANDS} == {kind.__name__ for kind in walk.sent} | lane_wide
-        assert {"scrip.command.RunDue.v1", type_of(VoidCampaign)} <= log.types.keys()
+        lane_wide = {"RunDue", "AdvanceClock", "SetBuildingRules", "SetCodeKey", "SetMerchant", "SetTool"}
+        assert {kind.__name__ for kind in COMMANDS} == {kind.__name__ for kind in walk.sent} | lane_wide | {
+            "GenerateCodes"
+        }
+        assert {"scrip.command.RunDue.v1", type_of(GenerateCodes), type_of(VoidCampaign)} <= log.types.keys()
         reasons = {"unreadable", "unsigned_writer", "writer_not_allowed", "wrong_partition", "wrong_key", "too_late",
                    "too_far_ahead"}  # fmt: skip
         assert reasons <= log.types.keys()

@@ -19,6 +19,7 @@ from contracts.commands import (
     ExportCodes,
     GenerateCampaign,
     RedeemCoupon,
+    SetCodeKey,
     VoidCoupons,
 )
 from contracts.fields import PLATFORM
@@ -169,3 +170,35 @@ async def test_a_job_killed_again_and_again_writes_each_code_once(core: CorePlat
     events = [event["type"] for event in (await core.read(f"/campaigns/{campaign}/events"))["events"]]
     assert events[-1] == "scrip.campaign.generated.v1"
     assert events.count("scrip.campaign.generation_progressed.v1") == 4
+
+
+async def test_another_code_key_is_used_for_what_is_new_and_the_old_one_stays_good(core: CorePlatform) -> None:
+    before = await generated(core, "under the first key", 1_000)
+    (old,) = await issue(core, before, ["ann"])
+    keys = core.secrets_folder / "code-keys.json"
+    first = json.loads(keys.read_text())
+    keys.write_text(json.dumps(first | {"2": base64.b64encode(b"2" * 32).decode()}))
+    core.processes[0].stop()
+    core.start_process(0)
+    await core.wait_ready(0)
+    assert (await core.read("/status"))["code_keys"] == [1, 2]
+    for reply in await core.on_all_lanes(lambda lane: SetCodeKey(partition=lane, version=2)):
+        assert reply.status == "done"
+    after = await generated(core, "under the second key", 1_000)
+    (new,) = await issue(core, after, ["ann"])
+    (same_block,) = await issue(core, before, ["bea"])
+    assert (old["code"][0], same_block["code"][0], new["code"][0]) == ("1", "1", "2")
+    for campaign, row in ((before, old), (before, same_block), (after, new)):
+        assert await core.done(RedeemCoupon(coupon=CouponReference(code=row["code"])), campaign=campaign)
+
+    core.processes[0].stop()
+    for wrong in (first, first | {"2": base64.b64encode(b"3" * 32).decode()}):
+        kept = keys.read_text()
+        keys.write_text(json.dumps(wrong))
+        process = core.start_process(0)
+        assert await asyncio.to_thread(process.process.wait, 60) != 0
+        assert "put the keys back" in process.log_end(40)
+        keys.write_text(kept)
+    core.start_process(0)
+    await core.wait_ready(0)
+    assert await issue(core, after, ["bea"])

@@ -132,6 +132,8 @@ class TestCampaigns:
             "state": "active",
             "supply": "generated",
             "code": None,
+            "pattern": None,
+            "generation": None,
             "quantity": 20,
             "issued": 5,
             "held": 2,

@@ -27,6 +27,7 @@ TO = {event.__name__: state for event, state in ENDS.items()}
 FOLLOWS = {
     "CampaignCreated": "draft",
     "CampaignGenerationStarted": "generating",
+    "CampaignGenerationFailed": "failed",
     "CampaignGenerated": "active",
     "CampaignPublished": "active",
     "CampaignPaused": "paused",

@@ -93,6 +93,21 @@ class TestTheWalk:
         listed = await made(shop, "GET", f"/campaigns/{campaign}/codes")
         assert len(listed["codes"]) == 3
 
+    async def test_an_export_streams_to_who_owns_the_campaign_and_to_no_other(self, shop: Merchant) -> None:
+        terms = {name: value for name, value in offer(quantity=1_000).items() if name != "supply"}
+        campaign = (await made(shop, "POST", "/campaigns/generate", terms))["campaign"]
+        taken = await made(shop, "POST", f"/campaigns/{campaign}/export-codes", {"count": 3})
+        at = f"{API}/campaigns/{campaign}/export"
+        text = (await shop.send("GET", f"{at}/codes?state=exported")).text
+        assert [line.split(",")[1] for line in text.splitlines()[1:-1]] == [row["code"] for row in taken["codes"]]
+        for what in ("coupons", "history"):
+            answer = await shop.send("GET", f"{at}/{what}?format=jsonl&after=0")
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
+        for path, status in ((f"{at}/others", 404), (f"{at}/codes?format=xlsx", 422), (f"{at}/codes?odd=1", 422)):
+            assert problem(await shop.send("GET", path))[0] == status
+        unknown = await shop.send("GET", f"{API}/campaigns/nobody-made-this/export/codes")
+        assert problem(unknown) == (404, "campaign_not_found")
+
     async def test_upload_codes_that_are_given_out_in_order(self, shop: Merchant) -> None:
         mark = uuid4().hex[:6].upper()
         first = offer(supply={"kind": "uploaded"}, codes=[f"{mark}-1", f"{mark}-2"])

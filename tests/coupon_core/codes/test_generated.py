@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from benchmarks import code_checks
 from coupon_core.codes import ff1
 from coupon_core.codes.generated import (
     ALPHABET,
@@ -165,6 +166,21 @@ class TestWrongCodes:
 
     def test_a_swap_of_neighbours_is_refused(self) -> None:
         self.count("swapped neighbours", list(self.swaps(CODES.codes_of(987_654_321, 20_000))))
+
+    def test_exactly_these_of_a_sample_of_300_codes_pass(self) -> None:
+        codes = CODES.codes_of(987_654_321, 300)
+        symbols, neighbours = list(code_checks.wrong_symbols(codes)), list(code_checks.swaps(codes))
+        passed = [
+            code
+            for wrong in (symbols, neighbours)
+            for code, serial in zip(wrong, CODES.serials_of(wrong), strict=True)
+            if serial is not None
+        ]
+        assert (len(symbols), len(neighbours)) == (111_600, 3_197)
+        assert passed == [
+            *("1EVCDZMJQ1KA", "12YMR5SV6G1P", "18BTZ5GP1053", "1ZNF10WBEA7V"),
+            *("1M5G21BF2DBC", "1BAXXWH0628Y", "1FNDAYNGJ36Z"),
+        ]
 
     def test_another_first_symbol_is_always_refused(self) -> None:
         codes = CODES.codes_of(0, 200)

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from scrip.errors import PlatformError
 from scrip.home import Home, write_private
 
 WRITERS = ("gateway", "core", "adapter", "scheduler")
@@ -50,9 +51,29 @@ def content(home: Home, name: str) -> str:
             return home.secret(name)
         case "tool-master.key":
             return kept_key(home, name)
-        case "kek.json" | "code-keys.json":
-            return json.dumps({"1": kept_key(home, name.replace(".json", ".key"))})
+        case "kek.json":
+            return json.dumps({"1": kept_key(home, "kek.key")})
+        case "code-keys.json":
+            return json.dumps(code_keys(home))
     raise ValueError(f"There is no secret {name}.")
+
+
+def code_keys(home: Home) -> dict[str, str]:
+    """The keys of generated codes by version. A version, once there, is needed as long as its codes are."""
+    kept = {"1": kept_key(home, "code-keys.key")}
+    for version in range(2, 32):
+        if (home.secrets / f"code-keys-{version}.key").is_file():
+            kept[str(version)] = kept_key(home, f"code-keys-{version}.key")
+    return kept
+
+
+def add_code_key(home: Home) -> int:
+    """Make the next version of the code key; its number. Services know it once they are started again."""
+    version = max(int(known) for known in code_keys(home)) + 1
+    if version > 31:
+        raise PlatformError("A code names its key by one symbol: there are 31 versions at most.")
+    kept_key(home, f"code-keys-{version}.key")
+    return version
 
 
 def kept_key(home: Home, name: str) -> str:

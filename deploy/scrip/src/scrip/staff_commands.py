@@ -11,8 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scrip import keys
+from scrip.checkout import default_home
 from scrip.errors import PlatformError
 from scrip.gateway_client import GatewayClient
+from scrip.home import Home
 from scrip.platform_commands import HomeOption
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
@@ -24,6 +27,7 @@ profile = typer.Typer(no_args_is_help=True, help="The API matched to a merchant.
 terminal = typer.Typer(no_args_is_help=True, help="A merchant's terminals and their keys.")
 tool = typer.Typer(no_args_is_help=True, help="Internal tools that send commands by Kafka.")
 dead_letters = typer.Typer(no_args_is_help=True, help="Records that could not be read, trusted or decided.")
+code_key = typer.Typer(no_args_is_help=True, help="The key of generated codes, and its versions.")
 clock = typer.Typer(no_args_is_help=True, help="Told time (tests and demos only).")
 merchant.add_typer(interface, name="interface")
 merchant.add_typer(profile, name="profile")
@@ -36,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
         (terminal, "terminal"),
         (tool, "tool"),
         (dead_letters, "dead-letters"),
+        (code_key, "code-key"),
         (clock, "clock"),
     ):
         app.add_typer(group, name=name)
@@ -147,6 +152,25 @@ def set_interface(
     if declaration is not None:
         body |= {"kind": "declared", "declaration": document(declaration)}
     show(GatewayClient(home).call("POST", f"/merchants/{merchant_id}/interface", body), as_json)
+
+
+@code_key.command("show")
+def show_code_key(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Which version new codes are made under, and which core has."""
+    show(GatewayClient(home).call("GET", "/code-key"), as_json)
+
+
+@code_key.command("add")
+def add_code_key(home: HomeOption = None) -> None:
+    """Make the next version in this home. It is used once the platform was started again and `use` says so."""
+    version = keys.add_code_key(Home(home or default_home()))
+    typer.echo(f"Key {version} is made. Start the platform again, then: scrip code-key use {version}")
+
+
+@code_key.command("use")
+def use_code_key(version: int, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Make new codes under this version from now on; codes made before stay good."""
+    show(GatewayClient(home).call("PUT", "/code-key", {"version": version}), as_json)
 
 
 @profile.command("show")

@@ -31,6 +31,7 @@ from coupon_core.queries import QueryApi
 from coupon_core.readiness import why_not_ready
 from coupon_core.settings import CoreSettings
 from coupon_core.storage import Connection
+from coupon_core.storage.codes import wrong_code_keys
 from coupon_core.storage.lanes import any_lane, platform_identity
 from messaging.header_names import read_any_header_name
 from messaging.sending import own_writer
@@ -109,6 +110,15 @@ async def serve_core(stop: asyncio.Event) -> None:
             f"the settings say {settings.partitions}, {told}: give it its own settings"
         )
 
+    codes = GeneratedCodes(secrets.code_keys())
+    async with pool.acquire() as connection:
+        missing, others = await wrong_code_keys(connection, codes.fingerprints())
+    if missing or others:
+        raise WrongPlatform(
+            f"code-keys.json lacks the versions {missing} and has other keys under {others} than this database has "
+            "met: codes made under them could not be read; put the keys back"
+        )
+
     async def connect() -> Connection:
         return await asyncpg.connect(settings.database_url, timeout=5, command_timeout=70, server_settings=LOOP_PLANNER)
 
@@ -138,7 +148,6 @@ async def serve_core(stop: asyncio.Event) -> None:
         max_partition_fetch_bytes=4 * 1024 * 1024,
         fetch_max_wait_ms=100,
     )
-    codes = GeneratedCodes(secrets.code_keys())
     core = Core(
         consumer=consumer,
         emitter=emitter,

@@ -21,6 +21,7 @@ from gateway.guarding import of_http
 from gateway.internal_api import (
     bulk_answers,
     campaigns,
+    code_key,
     coupons,
     dead_letters,
     events,
@@ -54,6 +55,7 @@ def own_apis() -> FastAPI:
         merchant_work.router,
         merchants.router,
         platform.router,
+        code_key.router,
         events.router,
         dead_letters.router,
     ):

@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import Gauge
 
 from contracts.answers import RefusalAnswer, Reply
-from contracts.commands import SetBuildingRules, SetMerchant, SetTool
+from contracts.commands import SetBuildingRules, SetCodeKey, SetMerchant, SetTool
 from contracts.fields import PLATFORM, Contract
 from gateway.commanding import WAIT_SECONDS, Caller, Commanding, OutcomeUnknown
 from gateway.storage import lane_orders
@@ -30,6 +30,7 @@ COMMANDS: dict[Kind, type[Contract]] = {
     "merchant": SetMerchant,
     "rules": SetBuildingRules,
     "tool": SetTool,
+    "code_key": SetCodeKey,
 }
 
 logger = structlog.get_logger()

@@ -7,6 +7,7 @@ that does not end in 14 zero bits after deciphering was never made by us: an inv
 once in 2^14 = 16,384 tries, and is then for the block's and the coupon's state to refuse.
 """
 
+import hmac
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -58,6 +59,7 @@ class GeneratedCodes:
         self._keys = dict(keys)
         self._permutations = {version: Permutation.of_serials(key, _TWEAK) for version, key in keys.items()}
         self.newest_version = max(keys)
+        self.versions = tuple(sorted(keys))
 
     def code_of(self, serial: int, version: int | None = None) -> str:
         """The code of one serial, by default under the newest key; about 10 microseconds."""
@@ -115,6 +117,10 @@ class GeneratedCodes:
             for place, serial in zip(places[ours].tolist(), found, strict=True):
                 serials[place] = serial
         return serials
+
+    def fingerprints(self) -> dict[int, bytes]:
+        """By version, what tells its key from any other and says nothing of it."""
+        return {version: hmac.digest(key, b"scrip.code-key", "sha256")[:8] for version, key in self._keys.items()}
 
     def key(self, version: int) -> bytes:
         """The key of a version. Raises ValueError when it is not at hand."""

@@ -174,6 +174,12 @@ CREATE TABLE code_block (
     UNIQUE (campaign, idx)
 );
 
+-- Every version of the code key a process of this database ever had, and what tells its key from another.
+CREATE TABLE code_key (
+    version smallint PRIMARY KEY,
+    fingerprint bytea NOT NULL
+);
+
 -- status: 0 running (sliced work not finished), 1 done, 2 refused, 3 dead
 CREATE TABLE outcome (
     command uuid PRIMARY KEY,
@@ -237,6 +243,6 @@ CREATE TABLE dead_letter (
 
 -- migrate: rollback
 
-DROP TABLE dead_letter, refusal, journal, outcome, code_block, exported_range, uploaded_code, redemption,
+DROP TABLE dead_letter, refusal, journal, outcome, code_key, code_block, exported_range, uploaded_code, redemption,
     period_count, coupon, campaign, lane_fact_history, lane_fact, lane, platform;
 DROP FUNCTION journal_is_append_only;

@@ -21,6 +21,8 @@ BROKER_SECONDS = 2.0
 async def status(source: Source, request: Request) -> dict[str, Any]:
     """GET /status: every lane that was ever taken over; `lag` counts records not yet decided.
 
+    `code_keys`: versions of the code key this process has.
+
     `as_of` is the process's time or, where time is told, the time every lane has reached.
     """
     parameters(request, Parameters)
@@ -46,6 +48,7 @@ async def status(source: Source, request: Request) -> dict[str, Any]:
     return {
         "time": "told" if core.told else "record",
         "partitions": core.partitions,
+        "code_keys": list(source.codes.versions),
         "lanes": items,
         "as_of": None if now is None else instant(now),
     }

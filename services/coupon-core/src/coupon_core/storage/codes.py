@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from coupon_core.storage import Connection
 from coupon_core.work import UploadedCode
@@ -128,3 +128,17 @@ INSERT INTO exported_range (campaign, first, last) SELECT * FROM unnest($1::bigi
 async def write_ranges(connection: Connection, ranges: Sequence[tuple[int, int, int]]) -> None:
     """Store exported ranges (campaign number, first, last)."""
     await connection.execute(INSERT_RANGES, *[list(column) for column in zip(*ranges, strict=True)])
+
+
+REMEMBER_KEYS = """
+INSERT INTO code_key (version, fingerprint) SELECT * FROM unnest($1::smallint[], $2::bytea[]) ON CONFLICT DO NOTHING
+"""
+KEYS = "SELECT version, fingerprint FROM code_key ORDER BY version"
+
+
+async def wrong_code_keys(connection: Connection, fingerprints: Mapping[int, bytes]) -> tuple[list[int], list[int]]:
+    """(versions this database has met that are missing, versions under which another key stood); new ones are kept."""
+    await connection.execute(REMEMBER_KEYS, list(fingerprints), list(fingerprints.values()))
+    met = {row["version"]: row["fingerprint"] for row in await connection.fetch(KEYS)}
+    missing = [version for version in met if version not in fingerprints]
+    return missing, [version for version, known in met.items() if fingerprints.get(version, known) != known]

@@ -69,7 +69,7 @@ CREATE TABLE merchant_interface (
 
 CREATE TABLE lane_order (
     id uuid PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('merchant', 'rules', 'tool')),
+    kind text NOT NULL CHECK (kind IN ('merchant', 'rules', 'tool', 'code_key')),
     subject text NOT NULL,
     version bigint NOT NULL,
     command jsonb NOT NULL,

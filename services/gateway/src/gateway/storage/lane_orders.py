@@ -9,7 +9,7 @@ from uuid import UUID
 from gateway.storage.connections import Connection
 from process.database import Pool
 
-Kind = Literal["merchant", "rules", "tool"]
+Kind = Literal["merchant", "rules", "tool", "code_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +95,20 @@ _OPEN = "SELECT count(*) FROM lane_order WHERE settled_at IS NULL AND kind = $1 
 async def open_orders(pool: Pool, kind: Kind, subject: str) -> int:
     """How many orders of a subject some lane has not answered yet."""
     return int(await pool.fetchval(_OPEN, kind, subject))
+
+
+_NEWEST = "SELECT max(version) FROM lane_order WHERE kind = $1 AND subject = $2"
+
+
+async def newest_version(connection: Connection | Pool, kind: Kind, subject: str) -> int | None:
+    """The highest version of a fact that was ever filed."""
+    found: int | None = await connection.fetchval(_NEWEST, kind, subject)
+    return found
+
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+
+async def lock(connection: Connection, kind: Kind, subject: str) -> None:
+    """Wait until nobody else files this fact; to the end of the transaction."""
+    await connection.execute(_LOCK, f"lane order {kind} {subject}")
