@@ -24,6 +24,7 @@ from contracts.campaigns import CodePattern, GeneratedSupply
 from contracts.commands import (
     COMMAND_RECORD,
     COMMANDS,
+    AmendCampaign,
     BuildingRules,
     CancelGeneration,
     ChangeQuantity,
@@ -235,6 +236,7 @@ async def through_all_that_can_happen(walk: Walk) -> None:
     await walk.send(spring, RedeemCoupon(coupon=number(1), amount=900))
     await walk.done(spring, ReturnCoupon(coupon=number(1), reason='„zurück“ \u2028 \\ " \t'), OTHER)
     await walk.done(spring, VoidCoupons(coupons=(number(2), number(77)), reason="by mistake"))
+    await walk.done(spring, AmendCampaign.model_validate({"terms": {"name": "Spring \u2028 longer"}}))
     await walk.done(spring, PauseCampaign(reason="a pause"))
     await walk.send(spring, RedeemCoupon(coupon=number(1)))
     await walk.done(spring, ResumeCampaign())

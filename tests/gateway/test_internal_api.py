@@ -43,6 +43,40 @@ class TestCampaigns:
         kinds = [event["type"].split(".")[2] for event in history["events"]]
         assert kinds == ["issued", "redeemed", "returned"]
 
+    async def test_a_dry_run_says_what_would_happen_and_nothing_does(
+        self, gateway: GatewayPlatform, campaign: str, spring: dict[str, Any]
+    ) -> None:
+        at = f"/campaigns/{campaign}"
+        before = await gateway.done("GET", at)
+        tried = await gateway.done("POST", f"{at}/claim?dry_run=true", {"user": "u"})
+        assert (tried["coupon"], tried["dry_run"], "code" in tried) == (f"{campaign}.1", True, False)
+        rows = await gateway.done("POST", f"{at}/issue?dry_run=true", {"users": ["a", "b", "a"]})
+        assert (rows["accepted"], rows["refused"]) == (2, 1)
+        stopped = await gateway.done("POST", f"{at}/stop?dry_run=true", {"reason": "tried"})
+        assert stopped["state"] == "stopped"
+        made = await gateway.staff("POST", "/campaigns?dry_run=true", spring, key="tried only")
+        assert made.status_code == 200
+        assert (await gateway.staff("GET", f"/campaigns/{made.json()['campaign']}")).status_code == 404
+        refused = await gateway.staff("POST", f"{at}/resume?dry_run=true")
+        assert refused.json()["code"] == "campaign_state_forbids"
+        odd = await gateway.staff("POST", f"{at}/resume?dry_run=maybe")
+        assert (odd.status_code, odd.json()["errors"][0]["pointer"]) == (422, "dry_run")
+        many = await gateway.staff("POST", f"{at}/issue?dry_run=true", {"users": [f"u{n}" for n in range(501)]})
+        assert (many.status_code, many.json()["code"]) == (413, "too_large_to_try")
+        after = await gateway.done("GET", at)
+        assert {**after, "as_of": None} == {**before, "as_of": None}
+
+    async def test_a_draft_is_amended_and_activated(self, gateway: GatewayPlatform, spring: dict[str, Any]) -> None:
+        made = await gateway.done("POST", "/campaigns", {**spring, "draft": True}, key="a draft")
+        at = f"/campaigns/{made['campaign']}"
+        assert made["state"] == "draft"
+        await gateway.done("POST", f"{at}/amend", {"terms": {"name": "Amended", "minimum_spend": 7}})
+        assert (await gateway.done("POST", f"{at}/activate"))["state"] == "active"
+        await gateway.done("POST", f"{at}/claim", {"user": "u"})
+        forbidden = await gateway.staff("POST", f"{at}/amend", {"terms": {"minimum_spend": 8}})
+        assert (forbidden.status_code, forbidden.json()["code"]) == (409, "amendment_forbidden")
+        assert (await gateway.done("GET", at))["terms"]["minimum_spend"] == 7
+
     async def test_a_campaign_is_paused_resumed_changed_unpublished_and_stopped(
         self, gateway: GatewayPlatform, campaign: str
     ) -> None:

@@ -39,6 +39,8 @@ class Reply(Fact):
     as_of: datetime
     replayed: bool = False
     """The command had been decided before; this is the first answer again."""
+    dry_run: bool = False
+    """Nothing happened: this is what would."""
 
 
 DeadLetterReason = Literal[

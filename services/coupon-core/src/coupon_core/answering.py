@@ -63,5 +63,17 @@ def _lists_codes(body: dict[str, Any]) -> bool:
     return "first" in body and body["count"] <= MOST_EXPORTED
 
 
+def without_codes(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The result of a dry run: who only tries must not learn the code that somebody else gets next."""
+    if body is None:
+        return None
+    rows = {
+        part: [{name: value for name, value in row.items() if name != "code"} for row in body[part]]
+        for part in ("rows", "codes")
+        if part in body
+    }
+    return {name: value for name, value in body.items() if name != "code"} | rows
+
+
 def _number(coupon: str) -> int:
     return int(coupon.rpartition(".")[2])

@@ -44,7 +44,7 @@ from contracts.commands import (
 )
 from contracts.fields import PLATFORM, Contract
 from contracts.refusals import ClockNotSet, IdempotencyConflict, MerchantNotActive, NotAllowed, Refusal
-from coupon_core.answering import with_codes
+from coupon_core.answering import with_codes, without_codes
 from coupon_core.model.lane import LaneState
 from coupon_core.model.recording import Cause
 from coupon_core.model.refused import Refused
@@ -147,6 +147,8 @@ def decide(work: Work, entry: Entry) -> None:
         return
     if isinstance(command, AdvanceClock) and lane.clock is not None:
         moment = lane.clock
+    if result is None and record.dryrun:
+        result = {}  # what goes on for long would only begin
     status = RUNNING if result is None else DONE
     outcome = Outcome(record.id, entry.campaign, entry.hash, status, moment, result, position=entry.offset)
     work.outcomes[record.id] = outcome
@@ -158,7 +160,7 @@ def decide(work: Work, entry: Entry) -> None:
 def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
     """A dead letter; a command that died of our own bug has an outcome too, which a redrive may replace."""
     work.dead.append((entry, reason, detail))
-    if reason == "our_bug" and entry.record is not None:
+    if reason == "our_bug" and entry.record is not None and not entry.record.dryrun:
         lane = work.lanes[entry.partition]
         at = lane.clock or entry.time
         outcome = Outcome(entry.record.id, entry.campaign, entry.hash, DEAD, at, None, position=entry.offset)
@@ -263,17 +265,21 @@ def _reply(work: Work, entry: Entry, outcome: Outcome, now: datetime) -> None:
             refusal=RefusalAnswer.model_validate(outcome.body),
             as_of=now,
             replayed=outcome.replayed,
+            dry_run=record.dryrun,
         )
     elif outcome.status == DEAD:
-        reply = Reply(command=outcome.command, status="dead", as_of=now, replayed=outcome.replayed)
+        reply = Reply(
+            command=outcome.command, status="dead", as_of=now, replayed=outcome.replayed, dry_run=record.dryrun
+        )
     else:
         campaign = None if outcome.campaign is None else work.campaigns.get(outcome.campaign)
         reply = Reply(
             command=outcome.command,
             status="done",
-            result=with_codes(work, campaign, outcome.body),
+            result=without_codes(outcome.body) if record.dryrun else with_codes(work, campaign, outcome.body),
             as_of=now,
             replayed=outcome.replayed,
+            dry_run=record.dryrun,
         )
     work.replies.append((record.replyto, partition, reply))
 

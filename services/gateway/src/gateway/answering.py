@@ -22,7 +22,8 @@ def answer(outcome: Reply | Pending, *, created: bool = False) -> Response:
     headers = {"idempotent-replayed": "true"} if outcome.replayed else {}
     if outcome.status == "done":
         document = view(outcome)
-        return JSONResponse(document, 201 if created and not outcome.replayed else 200, headers)
+        made = created and not outcome.replayed and not outcome.dry_run
+        return JSONResponse(document, 201 if made else 200, headers)
     response = problems.answer(problem(outcome))
     response.headers.update(headers)
     return response
@@ -50,6 +51,7 @@ def view(outcome: Reply) -> dict[str, Any]:
         "command": str(outcome.command),
         "status": outcome.status,
         "as_of": outcome.as_of.isoformat(),
+        **({"dry_run": True} if outcome.dry_run else {}),
     }
 
 

@@ -65,6 +65,10 @@ class BulkConflict(Exception):
         self.refusal = IdempotencyConflict(command=str(bulk))
 
 
+class TooLargeToTry(Exception):
+    """A dry run is one command: of several, each would be tried as if the others were not there. Answered 413."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bulk:
     """Sends requests of many rows and reads their results."""
@@ -83,6 +87,7 @@ class Bulk:
         total: int,
         at: datetime | None = None,
         wait_seconds: float = WAIT_SECONDS,
+        dry_run: bool = False,
     ) -> BulkOutcome:
         """Issue a coupon to each row's user. `refused` are result rows of those nobody could read.
 
@@ -99,7 +104,16 @@ class Bulk:
             for chunk in [await self.commanding.attributes.completed_rows(chunk, campaign) for chunk in chunks]
         ]
         return await self._run(
-            IssueCoupons, parts, [*refused, *repeated], caller, campaign, request_number, total, at, wait_seconds
+            IssueCoupons,
+            parts,
+            [*refused, *repeated],
+            caller,
+            campaign,
+            request_number,
+            total,
+            at,
+            wait_seconds,
+            dry_run,
         )
 
     async def upload(
@@ -113,6 +127,7 @@ class Bulk:
         total: int,
         at: datetime | None = None,
         wait_seconds: float = WAIT_SECONDS,
+        dry_run: bool = False,
     ) -> BulkOutcome:
         """Upload codes; as `issue`."""
         fresh, repeated = _without_repeats(
@@ -123,7 +138,16 @@ class Bulk:
             for chunk in _cut(fresh, lambda code: len(code.encode()) + 3)
         ]
         return await self._run(
-            UploadCodes, parts, [*refused, *repeated], caller, campaign, request_number, total, at, wait_seconds
+            UploadCodes,
+            parts,
+            [*refused, *repeated],
+            caller,
+            campaign,
+            request_number,
+            total,
+            at,
+            wait_seconds,
+            dry_run,
         )
 
     async def _run(
@@ -137,8 +161,15 @@ class Bulk:
         total: int,
         at: datetime | None,
         wait_seconds: float,
+        dry_run: bool,
     ) -> BulkOutcome:
         name = command_id(caller.party, operation.__name__, campaign, request_number)
+        if dry_run:
+            if len(parts) > 1:
+                raise TooLargeToTry
+            tried = [await self.commanding.try_out(name, part.command, caller, campaign, at=at) for part in parts]
+            ordered = sorted(refused, key=lambda each: int(each["row"]))
+            return _outcome(name, total, ordered, [part.rows for part in parts], tried)
         row = bulks.NewBulk(
             id=name,
             party=caller.party,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4, uuid5
 
 import structlog
 from prometheus_client import Counter
@@ -81,8 +81,11 @@ class Commanding:
         *,
         at: datetime | None = None,
         wait_seconds: float = WAIT_SECONDS,
+        dry_run: bool = False,
     ) -> Reply | Pending:
         """Send a command to its campaign and wait for its outcome; `wait_seconds` 0 does not wait.
+
+        With `dry_run` nothing happens, and the answer, which is always waited for, says what would.
 
         The same request number for the same operation and campaign is the same command: it is answered again
         (`Reply.replayed`) and has no second effect. It gets the attributes of its user that the campaign's rule asks
@@ -90,7 +93,22 @@ class Commanding:
         """
         command = await self.attributes.completed(command, campaign)
         name = command_id(caller.party, type(command).__name__, campaign, request_number)
+        if dry_run:
+            return await self.try_out(name, command, caller, campaign, at=at)
         return await self.deliver(name, command, caller, campaign, at=at, wait_seconds=wait_seconds)
+
+    async def try_out(
+        self, name: UUID, command: Contract, caller: Caller, campaign: UUID, *, at: datetime | None = None
+    ) -> Reply:
+        """What would become of a command. It goes under an id of its own, so that the real one never gets its answer.
+
+        Raises OutcomeUnknown when no answer came: nothing of a dry run is kept that could be asked for.
+        """
+        own = uuid5(name, f"dry run {uuid4()}")
+        outcome = await self.deliver(own, command, caller, campaign, at=at, dry_run=True)
+        if isinstance(outcome, Pending):
+            raise OutcomeUnknown(own)
+        return outcome
 
     async def deliver(
         self,
@@ -102,6 +120,7 @@ class Commanding:
         lane: int | None = None,
         at: datetime | None = None,
         wait_seconds: float = WAIT_SECONDS,
+        dry_run: bool = False,
     ) -> Reply | Pending:
         """As `send_and_wait`, under a command id chosen before; lane-wide commands name their `lane`."""
         subject = str(campaign) if lane is None else lane_key(lane)
@@ -117,6 +136,7 @@ class Commanding:
             at=at,
             replyto=COUPON_REPLIES.name if wait_seconds else None,
             replypartition=self.reply_partition if wait_seconds else None,
+            dryrun=dry_run,
         )
         if not wait_seconds:
             await self.put(record, partition)

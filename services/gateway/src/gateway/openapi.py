@@ -40,6 +40,15 @@ _AT = {
     "schema": {"type": "string", "format": "date-time"},
 }
 
+_DRY_RUN = {
+    "name": "dry_run",
+    "in": "query",
+    "required": False,
+    "description": "`true`: nothing happens, and the answer says what would, without codes. It is decided in its place "
+    "in the log, under an id of its own: an Idempotency-Key used before is not looked at.",
+    "schema": {"type": "boolean", "default": False},
+}
+
 
 class Problem(BaseModel):
     """RFC 9457. `code` is stable; facts of the refusal stand beside these members."""
@@ -59,16 +68,17 @@ def described(
     unsafe: bool = False,
     command: bool = False,
     rows: tuple[str, ...] = (),
+    tried: bool = True,
 ) -> dict[str, Any]:
     """Arguments for a route: its answers, its JSON body, media types of row bodies, and its headers.
 
-    `unsafe`: it needs an Idempotency-Key. `command`: it may be waited for.
+    `unsafe`: it needs an Idempotency-Key. `command`: it may be waited for, and `tried` without effect.
     """
     extra: dict[str, Any] = {"parameters": []}
     if unsafe:
         extra["parameters"].append(_IDEMPOTENCY_KEY)
     if command:
-        extra["parameters"] += [_PREFER, _AT]
+        extra["parameters"] += [_PREFER, _AT, *([_DRY_RUN] if tried else [])]
     content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in rows}
     if body is not None:
         _bodies.add(body)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from contracts.answers import RefusalAnswer
 from contracts.refusals import Refusal
 from dialects.protocol import Problem, RequestRefused
-from gateway.bulk import BulkConflict
+from gateway.bulk import BulkConflict, TooLargeToTry
 from gateway.commanding import OutcomeUnknown
 from gateway.identity.model import CredentialUnknown, MerchantShut, TooManyRequests
 from gateway.service_client import QueryRefused, ServiceAway
@@ -75,6 +75,9 @@ def of_error(error: BaseException) -> Problem | None:
     match error:
         case RequestRefused():
             return error.problem
+        case TooLargeToTry():
+            detail = "A dry run takes as many rows as one command: 500 at most, and 200 KiB."
+            return Problem("too_large_to_try", 413, "Too large to try", detail)
         case BulkConflict():
             return of_refusal(error.refusal)
         case CredentialUnknown():

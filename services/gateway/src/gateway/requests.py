@@ -102,6 +102,16 @@ def seconds_to_wait(request: Request) -> float:
     return 0.0 if "respond-async" in asked else WAIT_SECONDS
 
 
+def dry_run(request: Request) -> bool:
+    """Whether the query says `dry_run=true`. Raises RequestRefused for another value than true or false."""
+    if not request.scope["query_string"]:
+        return False
+    said = request.query_params.getlist("dry_run")
+    if said in ([], ["true"], ["false"]):
+        return said == ["true"]
+    raise invalid("`dry_run` must be true or false.", FieldProblem("dry_run", "must be true or false"))
+
+
 def told_moment(request: Request, *, told: bool) -> datetime | None:
     """The header Scrip-At: the moment at which a command happens, where time is told. Raises RequestRefused."""
     text = request.headers.get("scrip-at")

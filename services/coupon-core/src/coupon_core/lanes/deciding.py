@@ -51,8 +51,11 @@ async def decide_batch(
         if lost:
             raise LanesLost(set(lost))
         for segment, is_range in _segments([entries for _, entries in batch]):
-            await load(connection, work, segment)
+            await load(connection, work, [entry for entry in segment if not _is_dry_run(entry)])
             for entry in segment:
+                if _is_dry_run(entry):
+                    await _try(connection, work, entry)
+                    continue
                 if is_range:
                     await load_range(connection, work, entry)
                 _decide_one(work, entry)
@@ -75,6 +78,19 @@ def _decide_one(work: Work, entry: Entry) -> None:
         raise DecisionBroke(entry, "".join(traceback.format_exception(error))[-4_000:]) from error
 
 
+async def _try(connection: Connection, work: Work, entry: Entry) -> None:
+    """Decide a dry run on a view of its own, loaded for it; what came before is written. Only its answer stays."""
+    lane = work.lanes[entry.partition].copy()
+    trial = Work({entry.partition: lane}, work.told, work.partitions, work.codes)
+    if entry.record is not None and entry.record.id in work.outcomes:
+        trial.outcomes[entry.record.id] = work.outcomes[entry.record.id]
+    await load(connection, trial, [entry])
+    await load_range(connection, trial, entry)
+    _decide_one(trial, entry)
+    work.replies += trial.replies
+    work.dead += trial.dead
+
+
 def _segments(lanes: Sequence[list[Entry]]) -> Iterator[tuple[list[Entry], bool]]:
     """Rounds over all lanes at once: runs of ordinary commands, and ranges (barriers) by themselves, in order."""
     runs = [[(is_range, list(group)) for is_range, group in groupby(entries, _is_range)] for entries in lanes]
@@ -92,4 +108,10 @@ def _segments(lanes: Sequence[list[Entry]]) -> Iterator[tuple[list[Entry], bool]
 
 
 def _is_range(entry: Entry) -> bool:
-    return entry.dead is None and entry.record is not None and type(entry.record.data) in BARRIERS
+    if entry.dead is not None or entry.record is None:
+        return False
+    return entry.record.dryrun or type(entry.record.data) in BARRIERS
+
+
+def _is_dry_run(entry: Entry) -> bool:
+    return entry.dead is None and entry.record is not None and entry.record.dryrun

@@ -52,7 +52,7 @@ from gateway.internal_api.commands import carry_out, send
 from gateway.internal_api.moments import Moment
 from gateway.openapi import described, streamed
 from gateway.parts import parts_of
-from gateway.requests import read_body, request_number, room_for, seconds_to_wait, told_moment
+from gateway.requests import dry_run, read_body, request_number, room_for, seconds_to_wait, told_moment
 from gateway.rows import CodesDocument, UsersDocument, codes_of, users_of
 from gateway.streaming import PassedOn
 
@@ -213,6 +213,7 @@ async def issue(request: Request, campaign: UUID) -> Response:
             total=rows.total,
             at=told_moment(request, told=parts.settings.clock == "told"),
             wait_seconds=seconds_to_wait(request),
+            dry_run=dry_run(request),
         )
     return answer_bulk(outcome, campaign)
 
@@ -237,6 +238,7 @@ async def upload_codes(request: Request, campaign: UUID) -> Response:
             total=rows.total,
             at=told_moment(request, told=parts.settings.clock == "told"),
             wait_seconds=seconds_to_wait(request),
+            dry_run=dry_run(request),
         )
     return answer_bulk(outcome, campaign)
 

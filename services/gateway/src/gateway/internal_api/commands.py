@@ -15,7 +15,7 @@ from dialects.json_body import read_model
 from gateway.answering import answer
 from gateway.commanding import Caller, Pending
 from gateway.parts import Parts
-from gateway.requests import read_body, request_number, seconds_to_wait, told_moment
+from gateway.requests import dry_run, read_body, request_number, seconds_to_wait, told_moment
 
 QUIET = (ClaimCoupon, RedeemCoupon)
 
@@ -50,6 +50,7 @@ async def send(
         number,
         at=told_moment(request, told=parts.settings.clock == "told"),
         wait_seconds=seconds_to_wait(request),
+        dry_run=dry_run(request),
     )
     status = "pending" if isinstance(outcome, Pending) else outcome.status
     # Hundreds a second are ordinary there; metrics count them, and what went wrong is still told.

@@ -270,7 +270,7 @@ async def revoke_token(request: Request, token: UUID) -> Response:
 @router.post(
     "/clock",
     summary="Told time only: move time; answered when all that became due in every lane has happened",
-    **described(ClockDocument, answers={200: ClockDone, 202: CommandPending}, unsafe=True, command=True),
+    **described(ClockDocument, answers={200: ClockDone, 202: CommandPending}, unsafe=True, command=True, tried=False),
 )
 async def advance_clock(request: Request) -> Response:
     parts = parts_of(request)
