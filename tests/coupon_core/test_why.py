@@ -80,6 +80,13 @@ async def test_every_command_of_a_story_is_decided_again_as_it_was(core: CorePla
         await core.send(RedeemCoupon(coupon=by_number(1), amount=amount), campaign=card)
     await core.send(ReturnCoupon(coupon=by_number(1), redemption=1, amount=200, reason="part"), campaign=card)
     await core.send(ClaimCoupon(user="too many"), campaign=card)
+    for name, stored in (("patterned", False), ("written down", True)):
+        made[name] = campaign_id(PLATFORM, name)
+        supply = {"kind": "generated", "pattern": {"prefix": "WHY-", "length": 8}, "stored": stored}
+        of_pattern = {"terms": terms(name=name, validity=until("2026-06-30")), "supply": supply, "quantity": 20}
+        await core.send(GenerateCampaign.model_validate(of_pattern), campaign=made[name])
+        claimed = await core.done(ClaimCoupon(user="ann"), campaign=made[name])
+        await core.send(RedeemCoupon(coupon=by_code(claimed["code"]), amount=900), campaign=made[name])
     limited = await generated(core, "limited", 100, validity=until("2026-06-30"), per_day_limit=3, per_user_limit=1)
     await issue(core, limited, ["ann", "bob"])
     for user in ("ann", "cid", "dan"):
