@@ -43,12 +43,14 @@ class TestTheCatalogue:
         self, gateway: GatewayPlatform, campaign: str
     ) -> None:
         shop = await gateway.add_merchant("Catalogue shop")
-        external = await publish(shop, "cat-1", price=250)
+        off = {"kind": "amount_off", "amount": 100}
+        external = await publish(shop, "cat-1", price=250, discount=off, budget=90_000)
         app = await gateway.token("app")
         offers = await listed(gateway, app)
         assert (offers[campaign]["origin"], offers[external]["origin"]) == ("internal", "external")
         assert offers[external]["terms"]["price"] == 250
         assert "code" not in offers[external]
+        assert (offers[external]["budget"], offers[external]["terms"]["budget"]) == (None, None)
         await shop.send("POST", f"/merchant/v1/campaigns/{external}/unpublish")
         assert external not in await listed(gateway, app)
 

@@ -73,8 +73,9 @@ async def claim(request: Request, campaign: UUID) -> Response:
 
 
 def shown(offer: Item) -> dict[str, Any]:
-    """An offer as apps see it: a shared code is told to who holds a coupon only."""
-    return {name: value for name, value in offer.items() if name != "code"}
+    """An offer as apps see it: a shared code is told to who holds a coupon only, a budget to its owner."""
+    offered = {name: value for name, value in offer.items() if name != "code"}
+    return {**offered, "budget": None, "terms": {**offer["terms"], "budget": None}}
 
 
 def hot_routes() -> list[BaseRoute]:
