@@ -19,6 +19,7 @@ from gateway.clock import ClockControl
 from gateway.commanding import Commanding
 from gateway.core_client import CoreClient
 from gateway.dead_letters import DeadLetters
+from gateway.guessing import WrongCodes
 from gateway.identity.front_door import FrontDoor
 from gateway.identity.staff import StaffDoor
 from gateway.lanes import Lanes
@@ -47,6 +48,7 @@ class Parts:
     front_door: FrontDoor
     staff_door: StaffDoor
     applicants: ApplicantLimit
+    wrong_codes: WrongCodes
     offers: Offers
     dead_letters: DeadLetters
     keys: Mapping[int, bytes] = field(repr=False)

@@ -25,6 +25,11 @@ class GatewaySettings(ServiceSettings):
         ge=1,
         description="Access requests of unknown applicants accepted from one address per minute.",
     )
+    wrong_codes_per_minute: int = Field(
+        default=300,
+        ge=1,
+        description="Wrong codes one terminal, token or app may name per minute before it is answered 429.",
+    )
     stream_connections: int = Field(default=100, ge=1, description="Live streams served at the same time.")
     connections: int = Field(
         default=2_000, ge=1, description="Connections and requests open at the same time; more are answered 503."

@@ -22,6 +22,7 @@ from gateway.clock import ClockControl
 from gateway.commanding import Commanding
 from gateway.core_client import CoreClient
 from gateway.dead_letters import DeadLetters
+from gateway.guessing import WrongCodes
 from gateway.identity.front_door import FrontDoor
 from gateway.identity.staff import StaffDoor
 from gateway.identity.watching import Watch
@@ -95,6 +96,7 @@ class Gateway:
             front_door=FrontDoor(pool, keys, self.watch),
             staff_door=StaffDoor(pool, secrets.admin_token(), self.watch),
             applicants=ApplicantLimit(settings.access_requests_per_minute),
+            wrong_codes=WrongCodes(settings.wrong_codes_per_minute),
             offers=Offers(core),
             dead_letters=DeadLetters(by_topic, self.sender, settings.partitions),
             keys=keys,

@@ -39,6 +39,7 @@ from gateway import problems
 from gateway.bulk import BulkOutcome
 from gateway.commanding import WAIT_SECONDS, Pending
 from gateway.external_apis.listing import all_campaigns, codes_page
+from gateway.guessing import names_code, wrong_codes
 from gateway.identity.model import Identity
 from gateway.parts import Parts
 from gateway.streaming import PassedOn
@@ -51,6 +52,27 @@ async def carry_out(parts: Parts, identity: Identity, call: Call) -> Outcome:
 
     Raises RequestRefused for every refusal and for what does not exist, and what `gateway.problems.of_error` knows.
     """
+    actor = identity.caller.actor
+    if not _names_code(call):
+        return await _carried_out(parts, identity, call)
+    parts.wrong_codes.check(actor)
+    try:
+        outcome = await _carried_out(parts, identity, call)
+    except RequestRefused as refused:
+        parts.wrong_codes.count(actor, wrong_codes(refused.problem.code, None))
+        raise
+    parts.wrong_codes.count(actor, wrong_codes(None, outcome.body))
+    return outcome
+
+
+def _names_code(call: Call) -> bool:
+    """Whether a call names a coupon by its code, or a code to claim."""
+    if isinstance(call, ChangeCoupon | ChangeCampaign):
+        return names_code(call.command)
+    return isinstance(call, ValidateCoupon | GetCode) or (isinstance(call, FindCoupons) and call.code is not None)
+
+
+async def _carried_out(parts: Parts, identity: Identity, call: Call) -> Outcome:
     doing = _Doing(parts, identity)
     match call:
         case CreateCampaign():

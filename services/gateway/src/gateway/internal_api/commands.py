@@ -14,6 +14,7 @@ from contracts.fields import Contract
 from dialects.json_body import read_model
 from gateway.answering import answer
 from gateway.commanding import Caller, Pending
+from gateway.guessing import names_code, wrong_codes
 from gateway.parts import Parts
 from gateway.requests import dry_run, read_body, request_number, seconds_to_wait, told_moment
 
@@ -43,6 +44,9 @@ async def send(
     created: bool = False,
 ) -> Response:
     """Send a command, wait, answer."""
+    guarded = names_code(command)
+    if guarded:
+        parts.wrong_codes.check(caller.actor)
     outcome = await parts.commanding.send_and_wait(
         command,
         caller,
@@ -53,6 +57,9 @@ async def send(
         dry_run=dry_run(request),
     )
     status = "pending" if isinstance(outcome, Pending) else outcome.status
+    if guarded and isinstance(outcome, Reply):
+        wrong = wrong_codes(outcome.refusal.code if outcome.refusal else None, outcome.result)
+        parts.wrong_codes.count(caller.actor, wrong)
     # Hundreds a second are ordinary there; metrics count them, and what went wrong is still told.
     told = logger.debug if status == "done" and isinstance(command, QUIET) else logger.info
     told(

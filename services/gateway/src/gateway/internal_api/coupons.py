@@ -15,6 +15,7 @@ from dialects.documents import OrderItems
 from dialects.protocol import FieldProblem, invalid
 from gateway.answering import not_found
 from gateway.guarding import GuardedRoute
+from gateway.guessing import wrong_codes
 from gateway.internal_api.answers import CouponFind, CouponView, EventList, ValidateAnswer
 from gateway.internal_api.moments import Moment
 from gateway.openapi import described
@@ -72,7 +73,10 @@ async def validate(request: Request) -> Response:
     staff = await parts.staff_door.demand(request, "viewer")
     document = await read_document(request, ValidateDocument)
     question = document.model_dump() | {"party": document.party or staff.party}
-    return JSONResponse(await parts.commanding.attributes.validate(question))
+    parts.wrong_codes.check(staff.caller.actor)
+    answer = await parts.commanding.attributes.validate(question)
+    parts.wrong_codes.count(staff.caller.actor, wrong_codes(None, answer))
+    return JSONResponse(answer)
 
 
 @router.get(

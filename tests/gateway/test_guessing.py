@@ -1,0 +1,71 @@
+"""Who guesses codes is slowed down, and is then told nothing of right ones either."""
+
+import pytest
+
+from contracts.commands import ClaimCoupon, CouponReference, RedeemCoupon, VoidCoupons
+from dialects.protocol import RequestRefused
+from gateway.guessing import WRONG, WrongCodes, names_code, wrong_codes
+from tests.support.gateway import GatewayPlatform
+
+
+def test_a_caller_whose_budget_is_used_up_is_refused_and_another_is_not() -> None:
+    budget = WrongCodes(per_minute=3)
+    for _ in range(3):
+        budget.check("merchant:m/till 1")
+        budget.count("merchant:m/till 1")
+    with pytest.raises(RequestRefused) as refused:
+        budget.check("merchant:m/till 1")
+    problem = refused.value.problem
+    assert (problem.status, problem.code, problem.retry_after_seconds) == (429, "too_many_wrong_codes", 60)
+    budget.check("merchant:m/till 2")
+
+
+def test_right_codes_cost_nothing() -> None:
+    budget = WrongCodes(per_minute=1)
+    for _ in range(50):
+        budget.check("app:wallet")
+        budget.count("app:wallet", wrong_codes(None, {"coupon": "c.1", "code": "ABC"}))
+
+
+def test_a_list_of_wrong_codes_costs_as_many() -> None:
+    budget = WrongCodes(per_minute=5)
+    rows = [{"row": n, "refusal": {"code": "coupon_not_found"}} for n in range(5)]
+    budget.count("staff:anna", wrong_codes(None, {"rows": [*rows, {"row": 5, "coupon": "c.1"}]}))
+    with pytest.raises(RequestRefused):
+        budget.check("staff:anna")
+
+
+@pytest.mark.parametrize("code", sorted(WRONG))
+def test_a_wrong_code_and_anothers_cost_the_same(code: str) -> None:
+    assert wrong_codes(code, None) == 1
+    assert wrong_codes(None, {"valid": False, "reasons": [{"code": code}]}) == 1
+
+
+def test_other_refusals_are_no_guesses() -> None:
+    assert wrong_codes("coupon_already_redeemed", None) == 0
+
+
+def test_only_what_names_a_code_is_looked_at() -> None:
+    by_code, by_number = CouponReference(code="ABC"), CouponReference(number=1)
+    assert names_code(RedeemCoupon(coupon=by_code))
+    assert names_code(ClaimCoupon(user="u", code="ABC"))
+    assert names_code(VoidCoupons(coupons=(by_number, by_code), reason="r"))
+    assert not names_code(RedeemCoupon(coupon=by_number))
+    assert not names_code(ClaimCoupon(user="u"))
+
+
+async def test_after_300_wrong_codes_a_token_is_told_nothing_of_a_right_one_either(
+    gateway: GatewayPlatform, campaign: str
+) -> None:
+    at = f"/campaigns/{campaign}"
+    code = (await gateway.done("POST", f"{at}/claim", {"user": "u"}))["code"]
+    guesser, honest = await gateway.token("approver"), await gateway.token("operator")
+    guesses = {"coupons": [{"code": f"GUESS{n:03}"} for n in range(300)], "reason": "r"}
+    assert (await gateway.done("POST", f"{at}/void", guesses, token=guesser))["refused"] == 300
+    right = {"coupon": {"code": code}, "amount": 2_000}
+    for path, body in ((f"{at}/redeem", right), ("/coupons/validate", {"code": code})):
+        refused = await gateway.staff("POST", path, body, token=guesser)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_wrong_codes")
+        assert refused.headers["retry-after"] == "60"
+    assert (await gateway.done("POST", f"{at}/claim", {"user": "v"}, token=guesser))["user"] == "v"
+    assert (await gateway.done("POST", f"{at}/redeem", right, token=honest))["redemption"] == 1
