@@ -16,6 +16,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 WRITER_HEADER = "scrip-writer"
 VECTOR = "b7abe04b092a94bc83bee7278bd63fae57823d813a67a4b82a2a3c9547b750c6"
@@ -36,7 +37,7 @@ class UnsignedWriterError(Exception):
 
 def mac(key: bytes, topic: str, record_key: bytes, value: bytes) -> str:
     """The hex HMAC of one record."""
-    return hmac.digest(key, b"%b\n%b\n%b" % (topic.encode(), record_key, value), hashlib.sha256).hex()
+    return hmac.digest(key, b"%b\n%b\n%b" % (topic.encode(), record_key, value), "sha256").hex()
 
 
 def sign(writer: Writer, topic: str, record_key: bytes, value: bytes) -> bytes:
@@ -65,18 +66,25 @@ def verify(
     """
     if header is None:
         raise UnsignedWriterError("the record has no scrip-writer header")
-    try:
-        name, version_part, mac_part = header.decode("ascii").split(";")
-        version = int(version_part.removeprefix("k="))
-        given = mac_part.removeprefix("v1=")
-    except ValueError:
-        raise UnsignedWriterError("the scrip-writer header is not <writer>;k=<version>;v1=<hex>") from None
+    head, _, given = header.rpartition(b";")
+    name, version = _named(head)
+    given = given.removeprefix(b"v1=")
     if name.startswith("tool:"):
         key = None if tool_master is None else tool_key(tool_master, name[5:], version)
     else:
         key = keys.get(name, {}).get(version)
     if key is None:
         raise UnsignedWriterError(f"writer {name!r} with key version {version} is not known here")
-    if not hmac.compare_digest(mac(key, topic, record_key, value), given):
+    if not hmac.compare_digest(mac(key, topic, record_key, value).encode(), given):
         raise UnsignedWriterError(f"the signature does not match what writer {name!r} would have written")
     return name, version
+
+
+@lru_cache(maxsize=4_096)
+def _named(head: bytes) -> tuple[str, int]:
+    """Writer and key version of a header's first two parts."""
+    try:
+        name, version = head.decode("ascii").split(";")
+        return name, int(version.removeprefix("k="))
+    except ValueError:
+        raise UnsignedWriterError("the scrip-writer header is not <writer>;k=<version>;v1=<hex>") from None

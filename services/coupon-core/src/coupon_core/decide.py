@@ -84,6 +84,9 @@ BARRIERS: frozenset[type[Contract]] = frozenset({RunDue, VoidCampaign, AmendCamp
 """Commands over a range, or that change what must be loaded: what came before is written first, what follows is loaded
 anew."""
 
+BEFORE_TIME: frozenset[type[Contract]] = frozenset({AdvanceClock, SetBuildingRules, SetCodeKey, SetMerchant, SetTool})
+"""Commands a lane takes before it was told the time."""
+
 TOOL_RIGHTS: dict[type[Contract], ToolRight] = {
     GenerateCampaign: "generate",
     ActivateCampaign: "generate",
@@ -121,6 +124,7 @@ def decide(work: Work, entry: Entry) -> None:
         return
     lane = work.lanes[entry.partition]
     record, command = entry.record, entry.record.data
+    kind = type(command)
     not_trusted = _not_trusted(lane, entry)
     if not_trusted is not None:
         work.dead.append((entry, *not_trusted))
@@ -134,18 +138,16 @@ def decide(work: Work, entry: Entry) -> None:
     moment = now or entry.time
     call = Call(work, entry, record, command, record.party, moment, Cause(str(record.id), record.actor, moment), lane)
     try:
-        if now is None and not isinstance(
-            command, AdvanceClock | SetBuildingRules | SetCodeKey | SetMerchant | SetTool
-        ):
+        if now is None and kind not in BEFORE_TIME:
             raise Refused(ClockNotSet())
         _check_party(call)
-        result = OPERATIONS[type(command)](call)
+        result = OPERATIONS[kind](call)
     except Refused as no:
         _refuse(call, no.refusal, no.coupon)
         return
-    if isinstance(command, RunDue):
+    if kind is RunDue:
         return
-    if isinstance(command, AdvanceClock) and lane.clock is not None:
+    if kind is AdvanceClock and lane.clock is not None:
         moment = lane.clock
     if result is None and record.dryrun:
         result = {}  # what goes on for long would only begin

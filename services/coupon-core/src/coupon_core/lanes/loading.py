@@ -65,7 +65,7 @@ async def load(connection: Connection, work: Work, entries: Sequence[Entry]) -> 
     records = [entry.record for entry in entries if entry.record is not None and entry.dead is None]
     commands = {record.id for record in records}
     for record in records:
-        if isinstance(record.data, RunDue) and record.data.waiting is not None:
+        if type(record.data) is RunDue and record.data.waiting is not None:
             commands.add(record.data.waiting.command)
     missing = [command for command in commands if command not in work.outcomes]
     if missing:
@@ -103,10 +103,10 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
             for index in block_indexes(outcome.body):  # of the coupons in an answer that will be given again
                 wanted.block_indexes[number, index] = None
         match command:
+            case ClaimCoupon():  # the most frequent first: to be told that it is another kind costs most
+                _want_new(wanted, work, campaign, [(command.user, command.code)])
             case IssueCoupons():
                 _want_new(wanted, work, campaign, [(row.user, row.code) for row in command.rows])
-            case ClaimCoupon():
-                _want_new(wanted, work, campaign, [(command.user, command.code)])
             case RedeemCoupon() | ReserveCoupon() | ReleaseCoupon() | ReturnCoupon():
                 wanted.redemptions = True
                 _want_reference(work, wanted, campaign, command.coupon)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+from pydantic_core import to_json
 
 from coupon_core.storage import Connection
 from coupon_core.work import Outcome
@@ -43,7 +46,8 @@ async def write_outcomes(connection: Connection, outcomes: Sequence[Outcome]) ->
     await connection.execute(INSERT, *[list(column) for column in zip(*rows, strict=True)])
 
 
-_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _text(body: dict[str, Any]) -> str:
+    return to_json(body).decode()
 
 
 INSERT_REFUSALS = """
