@@ -1,25 +1,35 @@
-"""`scrip bench [NAME …] [--json FILE]`: run benchmarks and print one table."""
+"""`scrip bench [NAME …] [--json FILE]`: run benchmarks and print one table; all of them: keep the results too."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import results
 from benchmarks.measure import Figure
 
-BENCHMARKS = {
-    "claim_hot": "benchmarks.claim_hot",
-    "real_year": "benchmarks.real_year",
-    "http_claim": "benchmarks.http_claim",
-    "audit": "benchmarks.audit",
-}
-"""Each module has `run() -> list[Figure]`."""
+BENCHMARKS = (
+    "claim_hot",
+    "claim_64",
+    "redeem",
+    "bulk_issue",
+    "http_claim",
+    "http_claim_64_campaigns",
+    "campaign_1e9",
+    "events_lag",
+    "real_year",
+    "growth",
+    "scale_workers",
+    "audit",
+)
+"""Modules of this package with `run() -> list[Figure]`, in the order of the table."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,10 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the figures there")
     given = parser.parse_args(arguments)
     figures: list[Figure] = []
+    load = os.getloadavg()[0]
     for name in given.names or BENCHMARKS:
         print(f"{name} …", file=sys.stderr, flush=True)
-        figures += importlib.import_module(BENCHMARKS[name]).run()
+        figures += importlib.import_module(f"benchmarks.{name}").run()
     rows = [figure.as_json() for figure in figures]
+    if not given.names:
+        results.keep(rows, load)
     table = Table("name", "unit", "ours", "limit", "rival", "to limit", "to rival")
     for row in rows:
         table.add_row(

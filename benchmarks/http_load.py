@@ -1,6 +1,8 @@
 """A closed loop of claims over HTTP/1.1, as light as Python allows, in a process of its own.
 
-python -m benchmarks.http_load HOST PORT PATH TOKEN CONNECTIONS SECONDS   → one JSON line
+python -m benchmarks.http_load HOST PORT PATH[,PATH…] TOKEN CONNECTIONS SECONDS [RATE]   → one JSON line
+
+With a RATE the loop is open: requests are due at equal intervals, and the time waited begins when one was due.
 """
 
 from __future__ import annotations
@@ -9,17 +11,24 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterator
+from itertools import count, cycle, repeat
 from uuid import uuid4
 
 import uvloop
 
 
-async def connection(host: str, port: int, head: str, until: float, latencies: list[float], bad: list[str]) -> None:
-    """One connection: a claim, its answer, the next claim."""
+async def connection(
+    host: str, port: int, heads: list[str], until: float, due: Iterator[float], latencies: list[float], bad: list[str]
+) -> None:
+    """One connection: a claim, its answer, the next claim, in turn over the heads."""
     reader, writer = await asyncio.open_connection(host, port)
-    while time.perf_counter() < until:
+    for head in cycle(heads):
+        started = max(next(due), 0.0) or time.perf_counter()
+        if started >= until:
+            break
+        await asyncio.sleep(max(0.0, started - time.perf_counter()))
         body = f'{{"user":"{uuid4().hex}"}}'
-        started = time.perf_counter()
         writer.write(f"{head}Idempotency-Key: {uuid4().hex}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
         answer = await reader.readuntil(b"\r\n\r\n")
         lower = answer.lower()
@@ -31,17 +40,22 @@ async def connection(host: str, port: int, head: str, until: float, latencies: l
     writer.close()
 
 
-async def load(host: str, port: int, path: str, token: str, connections: int, seconds: float) -> None:
+async def load(
+    host: str, port: int, paths: list[str], token: str, connections: int, seconds: float, rate: float
+) -> None:
     """Run and print `{"rate", "p50_ms", "p99_ms", "bad", "example"}`."""
-    head = (
+    heads = [
         f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
         "Content-Type: application/json\r\n"
-    )
+        for path in paths
+    ]
     latencies: list[float] = []
     bad: list[str] = []
     started = time.perf_counter()
     until = started + seconds
-    await asyncio.gather(*(connection(host, port, head, until, latencies, bad) for _ in range(connections)))
+    due = (started + number / rate for number in count()) if rate else repeat(0.0)
+    turns = [heads[first % len(heads) :] + heads[: first % len(heads)] for first in range(connections)]
+    await asyncio.gather(*(connection(host, port, mine, until, due, latencies, bad) for mine in turns))
     spent = time.perf_counter() - started
     latencies.sort()
     print(
@@ -58,6 +72,6 @@ async def load(host: str, port: int, path: str, token: str, connections: int, se
 
 
 if __name__ == "__main__":
-    host, port, path, token, connections, seconds = sys.argv[1:7]
+    host, port, paths, token, connections, seconds, rate = [*sys.argv[1:], "0"][:7]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(load(host, int(port), path, token, int(connections), float(seconds)))
+        runner.run(load(host, int(port), paths.split(","), token, int(connections), float(seconds), float(rate)))

@@ -20,6 +20,8 @@ class Figure:
     limit: list[float] = field(default_factory=list)
     rival: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    bound: str = ""
+    """What bounds ours, in a few words."""
 
     def as_json(self) -> dict[str, Any]:
         """Medians, ratios of medians, and the spread (greatest / least - 1) of each."""
@@ -33,6 +35,7 @@ class Figure:
             "to_limit": None if not ours or not limit else round(ours / limit, 3),
             "to_rival": None if not ours or not rival else round(ours / rival, 2),
             "spread": {"ours": _spread(self.ours), "limit": _spread(self.limit), "rival": _spread(self.rival)},
+            "bound": self.bound,
             "notes": self.notes,
         }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from contracts.campaigns import AmountOff, Terms, Validity
@@ -56,6 +57,28 @@ def terms(**more: object) -> Terms:
             **more,
         }
     )
+
+
+def staff(running: Platform) -> httpx.Client:
+    """A client of the internal API with the admin's token."""
+    return httpx.Client(
+        base_url=f"{running.url('gateway')}/internal/v1",
+        headers={"Authorization": f"Bearer {running.admin_token}"},
+        timeout=60,
+        trust_env=False,
+    )
+
+
+def make_campaign(running: Platform, quantity: int = 100_000_000) -> UUID:
+    """A campaign of generated codes, made over HTTP; its id."""
+    with staff(running) as client:
+        answer = client.post(
+            "/campaigns",
+            headers={"Idempotency-Key": str(uuid4())},
+            json={"terms": terms().model_dump(mode="json"), "quantity": quantity},
+        )
+    answer.raise_for_status()
+    return UUID(answer.json()["campaign"])
 
 
 @dataclass(frozen=True, slots=True)

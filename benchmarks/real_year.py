@@ -44,6 +44,7 @@ from scrip.platform import Platform
 CHAIN = UUID("5a1e0f6c-2b0f-4a53-9d0e-6f4f0a7c1e2d")
 OPENING = timedelta(hours=10)
 SAMPLE = 50
+BOUND = "core's Python; beside it, PostgreSQL's writes"
 COUNTED = """
 SELECT count(*) AS campaigns, sum(issued)::bigint AS issued, sum(redeemed)::bigint AS redeemed,
     sum(expired)::bigint AS expired, (SELECT count(*) FROM core.refusal) AS refused, sum(held)::bigint AS held
@@ -54,7 +55,7 @@ FROM core.campaign
 def run() -> list[Figure]:
     """Coupons issued and redeemed per second; coupons expired per second."""
     year = read_year()
-    use, expiry = Figure("real_year", "coupons/s"), Figure("real_year_expiry", "coupons/s")
+    use, expiry = Figure("real_year", "coupons/s", bound=BOUND), Figure("real_year_expiry", "coupons/s", bound=BOUND)
     alternate((use, expiry), ours=lambda: _ours(year), limit=lambda: _limit(year), rival=lambda: _rival(year))
     figures = year.figures()
     counts = f"{figures.campaigns:,} campaigns, {figures.issued:,} issued, {figures.redeemed:,} redeemed, "

@@ -1,0 +1,72 @@
+"""Commands drained: a backlog in the log → committed, and its events emitted, by one core process or several.
+
+Limit: the seconds inside core's own load and write statements over the same commands and batches, one connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from benchmarks.core_alone import core_alone
+from benchmarks.platforms import Commands, Record, log_of
+from contracts.topics import COUPON_EVENTS
+from scrip.platform import Platform
+
+Make = Callable[[Commands, Sequence[UUID], int], list[Record]]
+"""Records for these campaigns: so many commands in all."""
+
+
+@dataclass
+class Drain:
+    """One kind of command over some campaigns. Every command measured emits one event."""
+
+    campaigns: int
+    prepare: Make
+    prepared_events: Callable[[int], int]
+    """Events of what is prepared, by the number of commands that will be measured."""
+    measured: Make
+    statements: list[tuple[float, float]] = field(default_factory=list)
+    """Microseconds per command inside the statements that read and those that write, of each run of `limit`."""
+
+    def ours(self, running: Platform, count: int, processes: Sequence[str] = ("coupon_core",)) -> float:
+        """Commands per second, from the first event to the last, by these processes of core."""
+        return asyncio.run(self._ours(running, count, processes))
+
+    async def _ours(self, running: Platform, count: int, processes: Sequence[str]) -> float:
+        commands, ids = Commands(running), [uuid4() for _ in range(self.campaigns)]
+        async with log_of(running) as log:
+            before = await log.count(COUPON_EVENTS.name)
+            await log.append(self.prepare(commands, ids, count))
+            await log.reach(COUPON_EVENTS.name, before + self.prepared_events(count))
+            for name in processes:
+                running.halt(name)
+            backlog = self.measured(commands, ids, count)
+            await log.append(backlog)
+            drained = asyncio.create_task(log.rate(COUPON_EVENTS.name, len(backlog)))
+            await asyncio.sleep(0.2)
+            for name in processes:
+                running.resume(name)
+            return await drained
+
+    def limit(self, running: Platform, count: int) -> float:
+        """Commands per second of the statements alone."""
+        return asyncio.run(self._limit(running, count))
+
+    async def _limit(self, running: Platform, count: int) -> float:
+        async with core_alone(running) as alone:
+            ids = [uuid4() for _ in range(self.campaigns)]
+            await alone.decide(self.prepare(alone.commands, ids, count))
+            records = self.measured(alone.commands, ids, count)
+            reading, writing = alone.timed.reading, alone.timed.writing
+            await alone.decide(records)
+            reading, writing = alone.timed.reading - reading, alone.timed.writing - writing
+        self.statements.append((1e6 * reading / len(records), 1e6 * writing / len(records)))
+        return len(records) / (reading + writing)
+
+    def note(self) -> str:
+        """What the statements cost, for the figure's notes."""
+        reading, writing = sorted(self.statements, key=sum)[len(self.statements) // 2]
+        return f"limit: {reading:.1f} µs of load and {writing:.1f} µs of write statements per command"
