@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date
+import re
+from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    create_model,
+    model_validator,
+)
 
-from contracts.fields import CodeText, Contract, Count, Currency, Minor, Party, Text
+from contracts.fields import CodeText, Contract, Count, Currency, Flag, Minor, Party, Text, written_out
 
 ORIGINS = ("internal", "external")
 Origin = Literal["internal", "external"]
@@ -82,7 +91,24 @@ def _known_zone(value: str) -> str:
 
 
 Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
-Moment = Annotated[date, Field(strict=True)] | Annotated[AwareDatetime, Field(strict=True)]
+_OFFSET = re.compile(r"(Z|z|[+-]\d\d:?\d\d)$")
+
+
+def _day_or_instant(value: object) -> object:
+    """Else a midnight without its offset would be taken for a day."""
+    value = written_out(value)
+    local = (
+        len(value) > 10 and not _OFFSET.search(value)
+        if isinstance(value, str)
+        else (isinstance(value, datetime) and value.tzinfo is None)
+    )
+    if local:
+        raise ValueError("must say its offset from UTC, as 2026-03-31T12:00:00+02:00 does, or be a day alone")
+    return value
+
+
+Moment = Annotated[AwareDatetime | date, Field(union_mode="left_to_right"), BeforeValidator(_day_or_instant)]
+"""An instant, or a whole day (2026-03-31)."""
 
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -253,7 +279,7 @@ class Terms(Contract):
     """When no more than so many coupons (or uploaded codes) are left, `campaign.pool_low` tells it."""
     price: Minor = 0
     """What a user pays to claim one; 0 is free."""
-    listed: bool = True
+    listed: Flag = True
     """Stands in the catalogue while it is live."""
     return_policy: ReturnPolicy = "usable_again"
     redeemable_by: tuple[Party, ...] = ()

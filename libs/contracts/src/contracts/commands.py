@@ -26,6 +26,7 @@ from contracts.fields import (
     CodeText,
     Contract,
     Count,
+    Flag,
     Instant,
     Minor,
     Number,
@@ -261,7 +262,7 @@ class Waiting(Contract):
 
     command: UUID
     reply_to: str | None = None
-    reply_partition: int | None = None
+    reply_partition: Annotated[int, Field(strict=True)] | None = None
 
 
 class RunDue(Contract):
@@ -332,10 +333,10 @@ class SetTool(Contract):
     partition: Annotated[int, Field(ge=0, strict=True)]
     tool: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     version: Number
-    key_versions: tuple[int, ...]
+    key_versions: tuple[Annotated[int, Field(strict=True)], ...]
     rights: tuple[ToolRight, ...]
     reply_topic: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = None
-    active: bool = True
+    active: Flag = True
 
 
 Command = (
@@ -428,7 +429,7 @@ class CommandRecord(Contract):
     """Told time only: the moment at which this happens."""
     replyto: Annotated[str, StringConstraints(max_length=249)] | None = None
     replypartition: Annotated[int, Field(ge=0, strict=True)] | None = None
-    redrive: bool = False
+    redrive: Flag = False
     """An operator sends a dead letter's command again; replaces its outcome."""
     dryrun: bool = False
     """Only say what would happen: it is decided on a view that is thrown away, and answered without codes. Nothing is

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 PLATFORM = "platform"
 """The party that owns internal campaigns; every other party is a merchant's id."""
@@ -30,8 +30,21 @@ def _at_most_64_bytes(value: str) -> str:
     return value
 
 
+def written_out(value: object) -> object:
+    """Refuses what a date would else be made of: a number, also as text, as seconds since 1970."""
+    if isinstance(value, str):
+        if len(value) < 10 or value[4] != "-":
+            raise ValueError("must be written as 2026-03-31, or 2026-03-31T12:00:00Z")
+    elif not isinstance(value, date):
+        raise ValueError("must be text such as 2026-03-31, or 2026-03-31T12:00:00Z")
+    return value
+
+
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside of the years 1 to 9999 in UTC") from None
 
 
 UserId = Annotated[
@@ -55,7 +68,9 @@ Minor = Annotated[int, Field(ge=0, le=10**15, strict=True)]
 """An amount of money in minor units of its currency (cents, fen)."""
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
+Instant = Annotated[AwareDatetime, BeforeValidator(written_out), AfterValidator(_utc)]
+Flag = Annotated[bool, Field(strict=True)]
+"""true or false; never 1, 0, "yes" or "off"."""
 Count = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 Number = Annotated[int, Field(ge=1, le=2**53 - 1, strict=True)]
 """A number that counts up from 1: of a coupon, a redemption, a version. Whole in every JSON reader."""
@@ -68,6 +83,7 @@ __all__ = [
     "Count",
     "Currency",
     "Fact",
+    "Flag",
     "Instant",
     "Minor",
     "Number",
@@ -77,4 +93,5 @@ __all__ = [
     "RequestNumber",
     "Text",
     "UserId",
+    "written_out",
 ]

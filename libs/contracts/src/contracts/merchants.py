@@ -22,8 +22,8 @@ class InterfaceSettings(Contract):
     base_url: Annotated[str, StringConstraints(min_length=8, max_length=500)]
     auth: Literal["bearer", "webhook_signature", "none"] = "bearer"
     sealed_secret: str | None = None
-    page_size: Annotated[int, Field(ge=1, le=1_000)] = 500
-    requests_per_second: Annotated[float, Field(gt=0, le=1_000)] = 50
+    page_size: Annotated[int, Field(ge=1, le=1_000, strict=True)] = 500
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000, strict=True)] = 50
     fields: tuple[Annotated[str, StringConstraints(max_length=64)], ...] | None = None
     """The only user attributes that are kept; None keeps all."""
     declaration: dict[str, Any] | None = None

@@ -25,7 +25,7 @@ class IntervalSchedule(Contract):
     """Every so many seconds from `start`."""
 
     kind: Literal["interval"] = "interval"
-    seconds: Annotated[int, Field(ge=1, le=31_536_000)]
+    seconds: Annotated[int, Field(ge=1, le=31_536_000, strict=True)]
     start: Instant
 
 

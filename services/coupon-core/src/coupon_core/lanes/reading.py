@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from contracts.campaigns import GeneratedSupply
 from contracts.commands import (
@@ -67,7 +69,10 @@ class Reader:
             value=record.value,
             headers=tuple(record.headers),
         )
-        entry.dead = self._fill(entry)
+        try:
+            entry.dead = self._fill(entry)
+        except Exception as error:  # one record must not keep a lane from all that follow
+            entry.dead = "our_bug", "".join(traceback.format_exception(error))[-4_000:]
         return entry
 
     def _fill(self, entry: Entry) -> tuple[str, str] | None:
@@ -152,8 +157,14 @@ def _hash(record: CommandRecord) -> int:
 
 
 def _where(error: ValidationError) -> str:
-    parts = [
-        f"{'.'.join(str(place) for place in problem['loc']) or 'record'}: {problem['msg']}"
-        for problem in error.errors(include_input=False, include_url=False, include_context=False)[:5]
-    ]
+    parts = [_said(problem) for problem in error.errors(include_input=False, include_url=False)[:5]]
     return "; ".join(parts)[:1_000]
+
+
+def _said(problem: ErrorDetails) -> str:
+    place, message = [str(part) for part in problem["loc"]], problem["msg"]
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        # pydantic's words are about the object around, and repeat what came.
+        place.append(str(problem["ctx"]["discriminator"]).strip("'"))
+        message = "is missing" if problem["type"] == "union_tag_not_found" else "is none of those known"
+    return f"{'.'.join(place) or 'record'}: {message}"

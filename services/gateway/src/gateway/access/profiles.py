@@ -27,7 +27,7 @@ class ProfileSettings(Contract):
     """How `scrip` terminals prove who they are; other dialects have their own way."""
     currency: Currency = "USD"
     zone: Zone = "UTC"
-    requests_per_second: Annotated[int, Field(ge=1, le=100_000)] = 500
+    requests_per_second: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 500
     """Of one gateway process."""
     declaration: dict[str, Any] | None = None
 

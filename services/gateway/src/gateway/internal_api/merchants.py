@@ -62,7 +62,7 @@ class TerminalDocument(Contract):
 class RotateDocument(Contract):
     """How long the key before the new one stays valid (seconds); 0 ends it at once."""
 
-    overlap_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = keys.OVERLAP_SECONDS
+    overlap_seconds: Annotated[float, Field(ge=0, le=30 * 86_400, strict=True)] = keys.OVERLAP_SECONDS
 
 
 class RevokeDocument(Contract):
@@ -86,8 +86,8 @@ class InterfaceDocument(Contract):
     secret: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[\x21-\x7e]+$")] | None = Field(
         default=None, repr=False
     )
-    page_size: Annotated[int, Field(ge=1, le=1_000)] = 500
-    requests_per_second: Annotated[float, Field(gt=0, le=1_000)] = 50
+    page_size: Annotated[int, Field(ge=1, le=1_000, strict=True)] = 500
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000, strict=True)] = 50
     fields: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=100)] | None = None
     declaration: dict[str, Any] | None = None
 

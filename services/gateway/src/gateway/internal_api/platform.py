@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from contracts.commands import BuildingRules, ToolRight
-from contracts.fields import PLATFORM, Contract, Instant
+from contracts.fields import PLATFORM, Contract, Flag, Instant
 from contracts.writers import tool_key
 from dialects.protocol import FieldProblem, Problem, RequestRefused, invalid
 from gateway.access import merchants as life
@@ -50,8 +50,8 @@ class ToolDocument(Contract):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     rights: Annotated[tuple[ToolRight, ...], Field(min_length=1, max_length=10)]
     reply_topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] | None = None
-    active: bool = True
-    keep_previous_key: bool = True
+    active: Flag = True
+    keep_previous_key: Flag = True
     """Let the key before the new one stay good; put again without it, a key that leaked is worth nothing."""
 
 
