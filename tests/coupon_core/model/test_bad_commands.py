@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import cache
 from itertools import islice, product
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 
@@ -21,8 +21,10 @@ from contracts.commands import (
     LANE_WIDE,
     RECORD_CLASSES,
     AdvanceClock,
+    BuildingRules,
     ChangeQuantity,
     ClaimCoupon,
+    GenerateCampaign,
     IssueCoupons,
     IssueRow,
     PauseCampaign,
@@ -30,6 +32,7 @@ from contracts.commands import (
     ReserveCoupon,
     ReturnCoupon,
     RunDue,
+    SetBuildingRules,
     SetMerchant,
     SetTool,
     StopCampaign,
@@ -44,7 +47,7 @@ from contracts.identifiers import SCRIP, campaign_id, lane_key
 from contracts.schemas import schema_of
 from contracts.writers import WRITER_HEADER, Writer, sign, tool_key
 from coupon_core.lanes.reading import TOPIC
-from tests.support.deciding import KEYS, MERCHANT, OTHER, TOOL_MASTER, MemoryLane, by_number
+from tests.support.deciding import KEYS, MERCHANT, OTHER, TOOL_MASTER, MemoryLane, by_number, instant, terms
 from tests.support.mutations import Mutation, mutations, validator
 
 NAMES = [command.__name__ for command in COMMANDS]
@@ -104,7 +107,7 @@ def _world(told: bool) -> MemoryLane:
     given = lane.publish({"kind": "given"}, "given")
     lane.done(IssueCoupons(rows=(IssueRow(user="u1", code="G-1"),)), campaign=given, party=MERCHANT)
     for kept in (lane.events, lane.lines, lane.refusals, lane.dead, lane.replies):
-        kept.clear()  # type: ignore[attr-defined]
+        kept.clear()
     return lane
 
 
@@ -184,8 +187,8 @@ def put(lane: MemoryLane, case: Case, document: Any = ...) -> Result:
     before = {campaign: _state(lane, campaign) for campaign in lane.work.campaigns}
     counted = len(lane.dead), len(lane.refusals), len(lane.replies), len(lane.lines)
     lane.append(case.key, value, (WRITER_HEADER, sign(writer_of(case.writer), TOPIC, case.key, value)))
-    kept = (lane.dead, lane.refusals, lane.replies, lane.lines)
-    dead, refusals, replies, lines = (found[number:] for found, number in zip(kept, counted, strict=True))
+    dead, refusals = lane.dead[counted[0] :], lane.refusals[counted[1] :]
+    replies, lines = lane.replies[counted[2] :], lane.lines[counted[3] :]
     for campaign, was in before.items():
         if CLASSES[case.name] not in LANE_WIDE and str(campaign) != case.record["subject"]:
             assert _state(lane, campaign) == was, f"another campaign changed: {campaign}"
@@ -303,10 +306,10 @@ def test_in_any_state_of_a_campaign_it_is_done_or_refused_by_name(name: str, sta
 @pytest.mark.parametrize("name", [name for name in NAMES if "CouponReference" in json.dumps(schema(name))])
 def test_in_any_state_of_a_coupon_it_is_done_or_refused_by_name(name: str) -> None:
     case = replace(next(case for case in cases(name) if case.campaign == "states"), writer=good(name).writer)
-    held_by_none = {"number": 99}
-    for reference in (*({"number": number} for number in range(1, 8)), held_by_none, {"code": "BREAD5"}, {}):
+    references: list[dict[str, Any]] = [*({"number": number} for number in (*range(1, 8), 99)), {"code": "BREAD5"}, {}]
+    for reference in references:
         for user in (None, "u1", "stranger"):
-            named = {**reference, **({} if user is None else {"user": user})}
+            named = reference if user is None else {**reference, "user": user}
             data = {
                 field: named if field == "coupon" else [named] if field == "coupons" else value
                 for field, value in case.record["data"].items()
@@ -379,6 +382,52 @@ class TestTwice:
             assert (lane.lines, _whole(lane)) == (lines, state)
             assert put(lane, case) == Result("done"), "the first answer is not given again"
         assert tried or not CLASSES[name].model_fields
+
+
+EDGES = ("0001-01-01T00:00:00Z", "0001-01-02T12:00:00Z", "9999-12-30T23:59:59Z", "9999-12-31T23:59:59.999999Z")
+"""Moments at which a day earlier or later may lie outside of the calendar."""
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
+@pytest.mark.parametrize("clock", EDGES)
+def test_at_the_edges_of_the_calendar_nothing_breaks(clock: str, zone: str) -> None:
+    lane = MemoryLane(told=True)
+    lane.done(AdvanceClock(partition=0, to=instant(clock)))
+    lane.activate(MERCHANT)
+    rules = BuildingRules(longest_days=36_500)
+    lane.done(SetBuildingRules(partition=0, party=PLATFORM, version=1, rules=rules))
+    spans: list[dict[str, Any]] = [
+        {"starts": "0001-01-01", "ends": "0001-01-03"},
+        {"starts": "9990-01-01", "ends": "9999-12-31"},
+    ]
+    more: list[dict[str, Any]] = [
+        {},
+        {"days_after_issue": 3_650, "waiting_days": 3_650},
+        {"weekly": [{"days": ["mon", "sun"]}]},
+    ]
+    campaigns = []
+    for number, (span, other) in enumerate(product(spans, more)):
+        campaigns.append(campaign_id(PLATFORM, f"edge {number}"))
+        made = terms(per_day_limit=9, per_month_limit=9, validity={**span, **other, "zone": zone})
+        command = GenerateCampaign(terms=made, quantity=100)
+        assert lane.send(command, campaign=campaigns[-1]).status in ("done", "refused")
+        for used in (
+            IssueCoupons(rows=(IssueRow(user="u1"), IssueRow(user="u2"))),
+            ReserveCoupon(coupon=by_number(1), order="o", seconds=86_400),
+            RedeemCoupon(coupon=by_number(2), order="o", amount=5_000),
+            ReturnCoupon(coupon=by_number(2), reason="r"),
+        ):
+            assert lane.send(used, campaign=campaigns[-1]).status in ("done", "refused")
+    for name in NAMES:
+        for case in cases(name):
+            if CLASSES[name] in LANE_WIDE:
+                put(lane, case.with_envelope(id=str(uuid4())))
+                continue
+            for campaign in campaigns if case.campaign == "new" and case.record["party"] == PLATFORM else ():
+                spoken = case.with_envelope(subject=str(campaign), id=str(uuid4()))
+                for _ in range(2):
+                    result = put(lane, spoken)
+                    assert result.why != "our_bug", f"{name}: {result}"
 
 
 def _whole(lane: MemoryLane) -> Any:

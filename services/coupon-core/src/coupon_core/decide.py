@@ -132,7 +132,7 @@ def decide(work: Work, entry: Entry) -> None:
     now = _tell_time(work, lane, entry)
     first = work.outcomes.get(record.id)
     redriven = record.redrive and entry.writer == "gateway" and first is not None and first.status == DEAD
-    if first is not None and not redriven and (now is None or first.at > now - OUTCOME_LIFE):
+    if first is not None and not redriven and (now is None or now - first.at < OUTCOME_LIFE):
         _answer_again(work, entry, first, now)
         return
     moment = now or entry.time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from contracts.campaigns import AmountOff, GiftCard, PercentOff, Terms
@@ -64,8 +64,9 @@ def check_building_rules(facts: Facts, owner: str, terms: Terms, supply: str, qu
     if isinstance(days, int):
         starts, ends = bounds(terms.validity)
         zone = ZoneInfo(terms.validity.zone)
-        latest = starts.astimezone(zone).replace(tzinfo=None) + timedelta(days=days)  # calendar days of the zone
-        if ends > latest.replace(tzinfo=zone):
+        opens = starts.astimezone(zone).replace(tzinfo=None)
+        # Calendar days of the zone; what would end beyond the calendar is short enough.
+        if days < (datetime.max - opens).days and ends > (opens + timedelta(days=days)).replace(tzinfo=zone):
             raise forbid("longest_days", version, f"it would last longer than {days} days")
     required, version = rule("required")
     if isinstance(required, tuple):
