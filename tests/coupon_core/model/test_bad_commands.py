@@ -52,7 +52,7 @@ from tests.support.mutations import Mutation, mutations, validator
 
 NAMES = [command.__name__ for command in COMMANDS]
 CLASSES = {command.__name__: command for command in COMMANDS}
-CAMPAIGNS = ("states", "generated", "paused", "bread", "bread reserved", "uploaded", "given", "new")
+CAMPAIGNS = ("states", "generated", "paused", "asks", "bread", "bread reserved", "uploaded", "given", "new")
 """Of the world, in the order in which a command's example is tried on them; the last does not exist."""
 
 
@@ -69,7 +69,7 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def owner(campaign: str) -> str:
-    return PLATFORM if campaign in ("states", "generated", "paused") else MERCHANT
+    return PLATFORM if campaign in ("states", "generated", "paused", "asks") else MERCHANT
 
 
 def id_of(campaign: str, party: str | None = None) -> UUID:
@@ -93,6 +93,8 @@ def _world(told: bool) -> MemoryLane:
     lane.done(VoidCoupons(coupons=(by_number(3),), reason="r"), campaign=states)
     lane.done(ReserveCoupon(coupon=by_number(4), order="O-101"), campaign=states)
     lane.generate("generated", quantity=5_000)
+    rule = {"expression": "age >= 18 && tier == 'gold'", "attributes": {"age": "int", "tier": "string"}}
+    lane.generate("asks", eligibility={**rule, "applies_at": "issue"})
     paused = lane.generate("paused")
     lane.issue(paused, "u1", "u2")
     lane.done(PauseCampaign(reason="r"), campaign=paused)
@@ -139,10 +141,16 @@ class Case:
 
 
 def cases(name: str) -> Iterator[Case]:
-    """The command's example on every campaign of the world, for each party and writer that might send it."""
+    """The command's example on every campaign of the world, for each party and writer that might send it.
+
+    After them the same with its required fields alone.
+    """
     lane_wide = CLASSES[name] in LANE_WIDE
     data = example(name)["data"] | ({"partition": 0} if lane_wide else {})
-    for writer, told in product(("gateway", "core"), (False, True)):
+    fields = schema(name)["$defs"][name]
+    optional = {field for field in data if field not in fields.get("required", ())}
+    bare = {field: value for field, value in data.items() if field not in optional}
+    for shown, writer, told in product((data, bare), ("gateway", "core"), (False, True)):
         for campaign in ("new",) if lane_wide else CAMPAIGNS:
             for party in (PLATFORM,) if lane_wide else (PLATFORM, MERCHANT):
                 subject = lane_key(0) if lane_wide else str(id_of(campaign, party if campaign == "new" else None))
@@ -154,7 +162,7 @@ def cases(name: str) -> Iterator[Case]:
                     "notafter": (_world(told).now + timedelta(minutes=5)).isoformat(),
                     "replyto": "coupon.replies",
                     "replypartition": 0,
-                    "data": data,
+                    "data": shown,
                 }
                 yield Case(name, told, writer, campaign, record)
 
