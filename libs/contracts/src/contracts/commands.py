@@ -52,7 +52,7 @@ class GenerateCampaign(Contract):
     )
     quantity: Count | None = None
     """Coupons that may be issued; required for `generated`; None: as many as are asked for (or codes uploaded)."""
-    draft: bool = False
+    draft: Flag = False
     """Keep it as a draft: it may be amended freely, and gives nothing out before `ActivateCampaign`."""
 
     @model_validator(mode="after")
