@@ -205,7 +205,7 @@ class GeneratedSupply(Contract):
     kind: Literal["generated"] = "generated"
     pattern: CodePattern | None = None
     """How they look; None: 12 symbols without look-alikes, of which a wrong one is refused by arithmetic."""
-    stored: bool = False
+    stored: Flag = False
     """Write every code down first (a job with progress), so that all can be listed before somebody holds one."""
 
 

@@ -16,7 +16,12 @@ from dialects.scrip import openapi as scrip
 
 DOCUMENT = Path("docs/openapi/gateway.json")
 _bodies: set[type[BaseModel]] = set()
-_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "A problem of the request: `code` says which", "content": _PROBLEM},
+    503: {"description": "Not now, or the outcome is not known: send the same again", "content": _PROBLEM},
+}
+"""What every operation may answer beside what it is for. 500 is not among them: that would be a fault of ours."""
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -69,12 +74,16 @@ def described(
     command: bool = False,
     rows: tuple[str, ...] = (),
     tried: bool = True,
+    anyone: bool = False,
 ) -> dict[str, Any]:
     """Arguments for a route: its answers, its JSON body, media types of row bodies, and its headers.
 
     `unsafe`: it needs an Idempotency-Key. `command`: it may be waited for, and `tried` without effect.
+    `anyone`: who is not known is answered too.
     """
     extra: dict[str, Any] = {"parameters": []}
+    if anyone:
+        extra["security"] = [{}, *({scheme: []} for scheme in scrip.SECURITY)]
     if unsafe:
         extra["parameters"].append(_IDEMPOTENCY_KEY)
     if command:
@@ -89,11 +98,16 @@ def described(
         status: {"description": "Done" if status < 202 else "Accepted", **({"model": model} if model else {})}
         for status, model in answers.items()
     }
-    responses["default"] = {
-        "description": "A problem",
-        "content": {"application/problem+json": {"schema": _PROBLEM}},
+    if 201 in answers:
+        responses[200] = {**responses[201], "description": "Done before: the same request again"}
+    responses |= PROBLEMS
+    # FastAPI documents its own default status otherwise, which these routes may never answer.
+    return {
+        "response_model": None,
+        "status_code": min(answers, default=200),
+        "responses": responses,
+        "openapi_extra": extra,
     }
-    return {"response_model": None, "responses": responses, "openapi_extra": extra}
 
 
 def streamed(*media: str) -> dict[str, Any]:
@@ -121,7 +135,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for path in made["paths"].values():
         for operation in path.values():
-            operation["responses"].pop("422", None)
+            operation["responses"].pop("422", None)  # stands under 4XX
     made["components"]["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "A staff or app token."},
         **scrip.SECURITY,

@@ -43,6 +43,7 @@ QUESTIONS_ASKED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/commands/{reference}/results", "Result rows of a bulk request", ("after", "limit")),
 )
 LISTS = ("application/x-ndjson", "text/csv")
+PROBLEM: Item = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def _query(name: str, schema: Item) -> Item:
@@ -159,10 +160,8 @@ def _operation(path: str, summary: str, answers: dict[str, Item]) -> Item:
         "parameters": [{"name": name, "in": "path", "required": True, "schema": schema} for name in names],
         "responses": answers
         | {
-            "default": {
-                "description": "A problem",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            }
+            "4XX": {"description": "A problem of the request: `code` says which", "content": PROBLEM},
+            "503": {"description": "Not now, or the outcome is not known: send the same again", "content": PROBLEM},
         },
     }
 

@@ -88,7 +88,7 @@ class AccessState(BaseModel):
 @router.post(
     "",
     summary="Ask for access: a known identity is matched to its API, an applicant's request is filed",
-    **described(AccessDocument, answers={200: AccessMatched, 202: AccessFiled}),
+    **described(AccessDocument, answers={200: AccessMatched, 202: AccessFiled}, anyone=True),
 )
 async def access(request: Request) -> Response:
     parts = parts_of(request)

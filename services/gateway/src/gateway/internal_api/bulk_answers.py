@@ -73,7 +73,7 @@ async def why(request: Request, command: UUID, asked: Annotated[WhyFilters, Quer
 @router.get(
     "/{command}/results",
     summary="The results of a bulk request, row by row",
-    **described(answers={200: ResultPage}),
+    **described(answers={200: ResultPage, 202: CommandPending}),
 )
 async def results(request: Request, command: UUID, filters: Annotated[RowFilters, Query()]) -> Response:
     parts = parts_of(request)
