@@ -431,7 +431,7 @@ class CommandRecord(Contract):
     replypartition: Annotated[int, Field(ge=0, strict=True)] | None = None
     redrive: Flag = False
     """An operator sends a dead letter's command again; replaces its outcome."""
-    dryrun: bool = False
+    dryrun: Flag = False
     """Only say what would happen: it is decided on a view that is thrown away, and answered without codes. Nothing is
     kept of it: no state, no event, no number, no outcome, no refusal."""
     traceparent: Annotated[str, StringConstraints(max_length=64)] | None = None
