@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from contracts.commands import COMMANDS, LANE_WIDE, CommandRecord, type_of
 from contracts.generated_files import CONTRACTS_FOLDER
@@ -48,8 +49,9 @@ def example_data(command: type[Any]) -> dict[str, Any]:
 
 
 def bad_record(chance: random.Random, good: Sequence[CommandRecord]) -> BadRecord:
-    """The next one."""
-    made = chance.choice(KINDS)(chance, chance.choice(good))
+    """The next one, under an id of its own."""
+    record = chance.choice(good).model_copy(update={"id": UUID(int=chance.getrandbits(128), version=4)})
+    made = chance.choice(KINDS)(chance, record)
     fate = chance.random()
     if fate < 0.02:
         return replace(made, key=None)
