@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scrip.backend import Backend
 from tests.support.databases import Databases, FreshDatabase
 from tests.support.servers import Servers, chosen_kind, local_backend, running_servers
 from tests.support.topics import ensure_topics, reset_topics
+
+# How long something takes is no matter of tests, which share their machine.
+settings.register_profile("scrip", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("scrip")
 
 
 def pytest_report_header() -> str:
