@@ -76,7 +76,7 @@ async def _collect_garbage() -> None:
     """Look for cycles by time, not by the number of objects made.
 
     Where thousands of records are held at once, the collector's own counting has it walk over all of them again and
-    again: it took a third of core's processor time. What was imported is never looked at.
+    again: it took a sixth of core's processor time. What was imported is never looked at.
     """
     gc.collect()
     gc.freeze()
