@@ -24,6 +24,7 @@ from contracts.campaigns import CodePattern, GeneratedSupply
 from contracts.commands import (
     COMMAND_RECORD,
     COMMANDS,
+    ActivateCampaign,
     AmendCampaign,
     BuildingRules,
     CancelGeneration,
@@ -272,6 +273,19 @@ async def through_all_that_can_happen(walk: Walk) -> None:
     stored = GeneratedSupply(pattern=CodePattern(prefix="JOB-", length=9), stored=True)
     await walk.done(job, GenerateCampaign(terms=terms(), quantity=200_000, supply=stored))
     await walk.done(job, CancelGeneration(reason="given up"))
+
+    tea = campaign_id(MERCHANT, "tea")
+    limits: dict[str, Any] = {"per_day_limit": 1, "per_user_day_limit": 1, "low_pool_at": 1}
+    lasting = {"starts": "2026-03-01", "ends": "2026-03-31", "days_after_issue": 2, "weekly": [{"days": ["tue"]}]}
+    rule = {"expression": "tier == '„gold“'", "attributes": {"tier": "string"}}
+    made = terms(validity=lasting, eligibility=rule, **limits)
+    await walk.done(tea, GenerateCampaign(terms=made, quantity=2, draft=True), MERCHANT)
+    await walk.done(tea, ActivateCampaign(), MERCHANT)
+    await walk.send(tea, ClaimCoupon(user="x"), MERCHANT)
+    await walk.send(tea, ClaimCoupon(user="x", attributes={"tier": "\u2028"}), MERCHANT)
+    await walk.done(tea, ClaimCoupon(user="x", attributes={"tier": "„gold“"}), MERCHANT)  # the first of two, and of one
+    await walk.send(tea, ClaimCoupon(user="y", attributes={"tier": "„gold“"}), MERCHANT)
+    await walk.send(tea, RedeemCoupon(coupon=number(1), amount=900), MERCHANT)  # on a Monday
 
     for party, kinds in ((PLATFORM, None), (OTHER, ("percent_off",))):
         for reply in await walk.core.on_all_lanes(
