@@ -503,7 +503,7 @@ async def _appended(log: Log, count: int) -> None:
     reasons = {row["reason"] for row in tables.dead_letter if (row["partition"], row["position"]) in set(appended)}
     print(f"{len(buried & set(appended))} of {count} are dead letters: {', '.join(sorted(reasons))}")
     assert "our_bug" not in reasons, [row["body"] for row in tables.dead_letter if row["reason"] == "our_bug"][:3]
-    assert {"unreadable", "unsigned_writer", "wrong_key", "wrong_partition", "too_late"} <= reasons
+    assert {"unreadable", "unsigned_writer", "wrong_key", "wrong_partition"} <= reasons
     assert core.processes[0].process.pid == pid
     assert core.processes[0].process.poll() is None
 
