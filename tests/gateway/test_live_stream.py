@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from gateway.live_stream import (
     QUEUE_RECORDS,
@@ -18,6 +19,17 @@ from gateway.live_stream import (
 )
 from tests.support.gateway import GatewayPlatform
 from tests.support.live_streams import claim, watching
+
+
+@pytest_asyncio.fixture
+async def campaign(gateway: GatewayPlatform, spring: dict[str, Any]) -> str:
+    """A live campaign whose first events are over: it is answered before its events are emitted."""
+    async with watching(gateway, type="scrip.campaign.generated.v1") as reader:
+        await reader.position()
+        made = str((await gateway.done("POST", "/campaigns", spring))["campaign"])
+        while (await reader.events(1))[0]["subject"] != made:
+            pass
+    return made
 
 
 class TestAPosition:
