@@ -23,6 +23,7 @@ SHARED_BY_FOLDER = ("gateway", "journeys")
 """Folders whose tests share one platform."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares a platform stays in one of the processes that run tests; otherwise a file is the unit."""
     for item in items:

@@ -226,8 +226,10 @@ def an_effect_nobody_ordered(evidence: Evidence) -> None:
 @plant("bounds")
 def more_coupons_than_the_quantity(evidence: Evidence) -> None:
     campaign = _event(_first(evidence.topics.events, "CouponIssued"))["stream"].partition("/")[0]
-    created = next(record for record in evidence.topics.events if record.key == campaign.encode())
-    _rewrite(created, quantity=0)
+    for record in evidence.topics.events:
+        name = EVENT_NAMES[_event(record)["type"]]
+        if record.key == campaign.encode() and name in ("CampaignCreated", "CampaignQuantityChanged"):
+            _rewrite(record, **{"quantity" if name == "CampaignCreated" else "after": 0})
 
 
 @plant("bounds")
