@@ -35,7 +35,7 @@ bench: setup
 	@./scrip bench $(ARGS)
 
 test: check
-	@$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS) tests
+	@$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) $(PYTEST_ARGS) tests
 
 soak: setup
 	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS) tests

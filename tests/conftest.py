@@ -1,9 +1,12 @@
 """Fixtures every test may ask for. The servers are real; which ones is printed in the header of the run."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from scrip.backend import Backend
 from tests.support.databases import Databases, FreshDatabase
@@ -23,12 +26,18 @@ SHARED_BY_FOLDER = ("gateway", "journeys")
 """Folders whose tests share one platform."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]
     """What shares a platform stays in one of the processes that run tests; otherwise a file is the unit."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARED_BY_FOLDER else str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = PurePosixPath(file).parent.name
+        return folder if folder in SHARED_BY_FOLDER else file
+
+
+@pytest.hookimpl(optionalhook=True)  # where xdist is off, nobody asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return ByWhatIsShared(config, log)
 
 
 @pytest.fixture(scope="session")
