@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from uuid import uuid4
 
 from benchmarks.claim_hot import created
@@ -30,13 +31,13 @@ SELECT gen_random_uuid(), $1, n, 1, now(), repeat('x', 190) FROM generate_series
 """
 
 
-def run() -> list[Figure]:
+def run(sizes: Sequence[int] = SIZES) -> list[Figure]:
     """Claims per second; `limit` is the size before, so that to limit says what the growth costs."""
     with platform(services=()) as running:
-        rates = asyncio.run(_rates(running))
+        rates = asyncio.run(_rates(running, sizes))
     figures = []
-    for place, size in enumerate(SIZES):
-        before = rates[SIZES[place - 1]] if place else []
+    for place, size in enumerate(sizes):
+        before = rates[sizes[place - 1]] if place else []
         bound = "(not profiled yet) what no longer fits shared buffers"
         figures.append(
             Figure(f"growth_1e{len(str(size)) - 1}", "claims/s", ours=rates[size], limit=before, bound=bound)
@@ -44,13 +45,13 @@ def run() -> list[Figure]:
     return figures[::-1]
 
 
-async def _rates(running: Platform) -> dict[int, list[float]]:
+async def _rates(running: Platform, sizes: Sequence[int]) -> dict[int, list[float]]:
     rates: dict[int, list[float]] = {}
     async with core_alone(running) as alone:
         filler = uuid4()
         await alone.decide(created(alone.commands, [filler]))
         there = 0
-        for size in SIZES:
+        for size in sizes:
             for fill in (FILL_COUPONS, FILL_OUTCOMES):
                 await alone.timed.connection.execute(fill, filler, there + 1, size, timeout=600)
             await alone.timed.connection.execute("ANALYZE")

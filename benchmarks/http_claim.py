@@ -7,10 +7,6 @@ request, with as many processes (2: ours are one gateway and one core).
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +19,7 @@ import httpx
 from benchmarks import rival
 from benchmarks.measure import RUNS, Figure
 from benchmarks.platforms import make_campaign, platform, staff
+from benchmarks.processes import beside, measured_by
 from scrip.home import pick_free_port
 from scrip.platform import Platform
 
@@ -55,7 +52,7 @@ def run(campaigns: int = 1, connections: Sequence[int] = (64, 1, 16, 256), name:
             with _rival(running) as port:
                 measure("rival", port, TOKEN)
             running.halt("coupon_core")
-            with _answering_core(running):
+            with beside("benchmarks.answering_core", running.bootstrap, str(running.lanes)):
                 measure("limit", gateway.port or 0, running.admin_token)
             running.resume("coupon_core")
             _catch_up(running, paths)
@@ -84,55 +81,23 @@ def _catch_up(running: Platform, paths: Sequence[str]) -> None:
 
 
 def _load(port: int, paths: Sequence[str], token: str, connections: int, rate: float = 0) -> dict[str, Any]:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.http_load", "127.0.0.1", str(port), ",".join(paths), token),
-            *(str(connections), str(SECONDS), str(rate)),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    result: dict[str, Any] = json.loads(done.stdout)
+    arguments = (str(port), ",".join(paths), token, str(connections), str(SECONDS), str(rate))
+    result: dict[str, Any] = measured_by("benchmarks.http_load", *arguments, seconds=60)
     return result
 
 
 @contextmanager
 def _rival(running: Platform) -> Iterator[int]:
     port = pick_free_port(set())
-    environment = {**os.environ, "RIVAL_DATABASE_URL": running.database_admin_url, "RIVAL_TOKEN": TOKEN}
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "uvicorn", "benchmarks.rival_app:app", "--port", str(port), "--workers", "2"),
-            *("--no-access-log", "--log-level", "error"),
-        ],
-        env=environment,
-    )
-    try:
-        for _ in range(200):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
+
+    def ready() -> bool:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+        except httpx.HTTPError:
+            return False
+        return True
+
+    environment = {"RIVAL_DATABASE_URL": running.database_admin_url, "RIVAL_TOKEN": TOKEN}
+    arguments = ("benchmarks.rival_app:app", "--port", str(port), "--workers", "2", "--no-access-log")
+    with beside("uvicorn", *arguments, "--log-level", "error", environment=environment, ready=ready):
         yield port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-@contextmanager
-def _answering_core(running: Platform) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.answering_core", running.bootstrap, str(running.lanes)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        if process.stdout is not None:
-            process.stdout.readline()
-        yield
-    finally:
-        process.kill()
-        process.wait(20)

@@ -32,11 +32,11 @@ LIFE = timedelta(hours=2)
 
 @contextmanager
 def platform(**options: object) -> Iterator[Platform]:
-    """A platform in a temporary home, erased afterwards."""
+    """A platform in a temporary home, erased afterwards, also when it does not start."""
     with tempfile.TemporaryDirectory(prefix="scrip-bench-") as folder:
         running = Platform(Path(folder) / "home", **options)  # type: ignore[arg-type]
-        running.start()
         try:
+            running.start()
             yield running
         finally:
             running.stop()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
@@ -52,9 +52,9 @@ FROM core.campaign
 """
 
 
-def run() -> list[Figure]:
-    """Coupons issued and redeemed per second; coupons expired per second."""
-    year = read_year()
+def run(only: Collection[int] | None = None) -> list[Figure]:
+    """Coupons issued and redeemed per second; coupons expired per second. `only` these campaigns of the data."""
+    year = read_year(only)
     use, expiry = Figure("real_year", "coupons/s", bound=BOUND), Figure("real_year_expiry", "coupons/s", bound=BOUND)
     alternate((use, expiry), ours=lambda: _ours(year), limit=lambda: _limit(year), rival=lambda: _rival(year))
     figures = year.figures()

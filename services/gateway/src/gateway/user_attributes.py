@@ -107,6 +107,8 @@ class UserAttributes:
         """What the campaign's rule asks for at this step. Where core is away: as last known, else nothing."""
         known = self._remembered.get(campaign)
         if known is None or known[0] < time.monotonic():
+            if known is not None:  # others who ask meanwhile go on with what is known
+                self._remembered[campaign] = (time.monotonic() + NOT_KNOWN_SECONDS, known[1])
             known = await self._look_up(campaign, known)
             self._remembered[campaign] = known
             self._remembered.move_to_end(campaign)

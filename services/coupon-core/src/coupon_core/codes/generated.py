@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 import numpy
+from numpy.typing import NDArray
 
 from coupon_core.codes.ff1 import BITS, Numbers, Permutation
 
@@ -34,8 +35,8 @@ _DIGITS = str.maketrans(
     {symbol: "0123456789abcdefghijklmnopqrstuv"[value] for value, symbol in enumerate(ALPHABET)}
     | {"O": "0", "I": "1", "L": "1", "U": "~"}
 )
-_SYMBOLS = numpy.frombuffer(ALPHABET.encode(), dtype=numpy.uint8)
 _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
+_PAIR_SYMBOLS = numpy.frombuffer("".join(_PAIRS).encode(), dtype=numpy.uint16)
 _NO_SYMBOL = 255
 _VALUES = numpy.full(256, _NO_SYMBOL, dtype=numpy.uint8)
 for _value, _symbol in enumerate(ALPHABET):
@@ -43,6 +44,9 @@ for _value, _symbol in enumerate(ALPHABET):
 for _symbol, _value in (("O", 0), ("I", 1), ("L", 1)):
     _VALUES[ord(_symbol)] = _VALUES[ord(_symbol.lower())] = _value
 _SHIFTS = tuple(5 * place for place in reversed(range(LENGTH - 1)))
+
+Symbols = NDArray[numpy.uint8]
+"""Codes as ASCII, a row each."""
 
 
 class GeneratedCodes:
@@ -71,16 +75,19 @@ class GeneratedCodes:
 
     def codes_of(self, first: int, count: int, version: int | None = None) -> list[str]:
         """The codes of the serials first, first + 1, … in that order; for single ones `code_of` is faster."""
+        return texts_of(self.symbols_of(first, count, version))
+
+    def symbols_of(self, first: int, count: int, version: int | None = None) -> Symbols:
+        """The same as ASCII, a row each: shape (count, 12)."""
         version = self.newest_version if version is None else version
         _require_serials(first, count)
         serials = numpy.arange(first, first + count, dtype=numpy.uint64)
         numbers = self._permutation(version).encrypt_all(serials << numpy.uint64(_ZERO_BITS))
-        symbols = numpy.empty((count, LENGTH), dtype=numpy.uint8)
-        symbols[:, 0] = ord(ALPHABET[version])
-        for place, shift in enumerate(_SHIFTS, start=1):
-            symbols[:, place] = _SYMBOLS[numbers >> numpy.uint64(shift) & numpy.uint64(31)]
-        text = symbols.tobytes().decode("ascii")
-        return [text[start : start + LENGTH] for start in range(0, count * LENGTH, LENGTH)]
+        numbers |= numpy.uint64(version << BITS)
+        pairs = numpy.empty((count, LENGTH // 2), dtype=numpy.uint16)
+        for place, shift in enumerate((50, 40, 30, 20, 10, 0)):
+            pairs[:, place] = _PAIR_SYMBOLS[numbers >> numpy.uint64(shift) & numpy.uint64(0x3FF)]
+        return pairs.view(numpy.uint8)
 
     def serial_of(self, code: str) -> int | None:
         """The serial, or None when this is no code of ours: wrong length, symbol, version or zero bits.
@@ -131,6 +138,13 @@ class GeneratedCodes:
         if version not in self._permutations:
             raise ValueError(f"The key of code version {version} is not at hand.")
         return self._permutations[version]
+
+
+def texts_of(symbols: Symbols) -> list[str]:
+    """The codes of the rows."""
+    count, width = symbols.shape
+    text = symbols.tobytes().decode("ascii")
+    return [text[start : start + width] for start in range(0, count * width, width)]
 
 
 def version_of(code: str) -> int | None:

@@ -16,7 +16,7 @@ import numpy
 
 from contracts.campaigns import CodePattern
 from coupon_core.codes.ff1 import FEWEST_BITS, Numbers, Permutation
-from coupon_core.codes.generated import GeneratedCodes, normalise
+from coupon_core.codes.generated import GeneratedCodes, Symbols, normalise, texts_of
 
 LOOK_ALIKES = ("0O", "1IL")
 GUESSES = 1_000
@@ -61,6 +61,10 @@ class PatternedCodes:
 
     def codes_of(self, first: int, count: int) -> list[str]:
         """The codes of the numbers first, first + 1, … in that order; for single ones `code_of` is faster."""
+        return texts_of(self.symbols_of(first, count))
+
+    def symbols_of(self, first: int, count: int) -> Symbols:
+        """The same as ASCII, a row each; all codes of a pattern are equally long."""
         place = self._place(first, count)
         values: Numbers = self._permutation.encrypt_all(numpy.arange(place, place + count, dtype=numpy.uint64))
         outside = numpy.flatnonzero(values > numpy.uint64(self._space - 1))
@@ -76,8 +80,7 @@ class PatternedCodes:
         for column in reversed(range(start, start + self._length)):
             values, symbols = numpy.divmod(values, radix)
             written[:, column] = self._bytes[symbols]
-        text = written.tobytes().decode("ascii")
-        return [text[begin : begin + width] for begin in range(0, count * width, width)]
+        return written
 
     def number_of(self, code: str) -> int | None:
         """The number a code as typed stands for, or None: it is none of this pattern. Whether it is in use is not said.

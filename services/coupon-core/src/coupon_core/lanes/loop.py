@@ -35,6 +35,7 @@ from coupon_core.lanes.metrics import (
     DEAD,
     DECIDED,
     EMITTED,
+    LAG,
     OLDEST_NOT_EMITTED,
     REFUSED,
     TAKEN,
@@ -456,9 +457,17 @@ class Core:
             offsets = {
                 TopicPartition(TOPIC, lane.partition): lane.position for lane in self.lanes.values() if not lane.lost
             }
+            self._say_lag(offsets)
             if offsets:
                 with contextlib.suppress(KafkaError, TimeoutError):
                     await asyncio.wait_for(self.consumer.commit(offsets), 5)
+
+    def _say_lag(self, offsets: dict[TopicPartition, int]) -> None:
+        LAG.clear()
+        for topic_partition in offsets.keys() & self.consumer.assignment():
+            position = offsets[topic_partition]
+            end = self.consumer.highwater(topic_partition) or position
+            LAG.labels(topic_partition.partition).set(max(0, end - position))
 
 
 def _age(since: float) -> float:

@@ -25,4 +25,4 @@ AUDIT_CAMPAIGNS = Counter("scrip_core_audit_campaigns", "Campaigns it has looked
 AUDIT_EVENTS = Counter("scrip_core_audit_events", "Events whose chain it has followed.")
 AUDIT_BEHIND = Gauge("scrip_core_audit_behind_rows", "Journal rows appended and not yet looked at.")
 LAG = Gauge("scrip_core_lag_records", "Records not yet decided, by lane.", ["partition"])
-"""Set when /metrics or /status is read."""
+"""Of the lanes this process has, once a second, by the end of the log as it was last told."""

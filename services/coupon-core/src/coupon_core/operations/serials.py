@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+import numpy
+
 from contracts.campaigns import CodePattern
 from contracts.refusals import CodeSpaceTooSmall
-from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes, version_of
+from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes, Symbols, texts_of, version_of
 from coupon_core.codes.patterned import PatternedCodes, patterned, space_needed
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.refused import Refused
@@ -40,17 +42,28 @@ def codes_of_range(
     last: int,
 ) -> list[str]:
     """The codes of coupons first to last of a generated supply; `block_at` must have their blocks."""
+    return texts_of(symbols_of_range(codes, campaign, block_at, first, last))
+
+
+def symbols_of_range(
+    codes: GeneratedCodes,
+    campaign: Campaign,
+    block_at: Mapping[tuple[int, int], tuple[int, int]],
+    first: int,
+    last: int,
+) -> Symbols:
+    """The same as ASCII, a row each: codes of one campaign are equally long."""
     own = own_codes(codes, campaign)
     if own is not None:
-        return own.codes_of(first, last - first + 1)
-    made: list[str] = []
+        return own.symbols_of(first, last - first + 1)
+    made: list[Symbols] = []
     while first <= last:
         index, offset = divmod(first - 1, BLOCK_SIZE)
         block, version = block_at[campaign.number, index]
         count = min(last - first + 1, BLOCK_SIZE - offset)
-        made += codes.codes_of((block << BLOCK_BITS) | offset, count, version)
+        made.append(codes.symbols_of((block << BLOCK_BITS) | offset, count, version))
         first += count
-    return made
+    return made[0] if len(made) == 1 else numpy.concatenate(made)
 
 
 def code_of_number(work: Work, campaign: Campaign, number: int) -> str:

@@ -13,9 +13,11 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import numpy
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -23,7 +25,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from contracts.campaigns import CouponState
 from contracts.events import EVENT_TYPES
+from coupon_core.codes.generated import BLOCK_SIZE
 from coupon_core.model.campaign import STATE_NAMES, Campaign
+from coupon_core.queries import code_columns
 from coupon_core.queries.asking import Number, Problem, Search, campaign_named, campaign_not_found, parameters
 from coupon_core.queries.campaigns import OfParty, visible_campaign
 from coupon_core.queries.coupons import STATE_NUMBERS, coupon_item, may_list_codes
@@ -33,6 +37,8 @@ from coupon_core.storage import reading
 from coupon_core.storage.journal import unpacked
 
 CODES_PAGE, COUPONS_PAGE, EVENTS_PAGE = 16_384, 2_000, 5_000
+GENERATED_PAGE = BLOCK_SIZE
+"""A block of serials: some 2 MB of text."""
 AT_ONCE = 4
 """Exports a process streams at the same time."""
 SLOWEST_SECONDS = 60.0
@@ -48,8 +54,20 @@ COUPONS = (
 EVENTS = ("seq", "time", "type", "subject", "actor", "causationid", "data")
 
 Row = Sequence[object]
-Page = tuple[list[Row], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """So many rows, written already."""
+
+    count: int
+    text: bytes
+
+
+Page = tuple[list[Row] | Written, int | None]
 """Rows, and the key to go on after; None: there are no more."""
+Pages = Callable[[int, int], Coroutine[Any, Any, Page]]
+"""The page after a key, up to a last one."""
 
 _slots = asyncio.Semaphore(AT_ONCE)
 
@@ -85,7 +103,7 @@ async def codes(source: Source, request: Request) -> Response:
 
     async def page(after: int, last: int) -> Page:
         if campaign.supply == "generated":
-            return await _generated_page(source, campaign, after, last, asked.state)
+            return await _generated_page(source, campaign, after, last, asked)
         async with source.snapshot() as connection:
             if campaign.supply == "uploaded":
                 found = await reading.uploaded_after(connection, campaign.number, after, CODES_PAGE)
@@ -100,25 +118,27 @@ async def codes(source: Source, request: Request) -> Response:
     return _Export(asked, CODES, campaign.last_number, page)
 
 
-async def _generated_page(source: Source, campaign: Campaign, after: int, last: int, state: str | None) -> Page:
+async def _generated_page(source: Source, campaign: Campaign, after: int, last: int, asked: AskedCodes) -> Page:
     """Codes follow from numbers, so only states are read: of all that is not merely exported."""
-    end = min(after + CODES_PAGE, last)
-    if after >= end:
+    end = min(after + GENERATED_PAGE, last)
+    if after >= end or asked.state == "available":
         return [], None
     async with source.snapshot() as connection:
         states = await reading.states_between(connection, campaign.number, after, end)
         blocks = await source.blocks_between(connection, campaign, after + 1, end)
 
-    def rows() -> list[Row]:
-        made = enumerate(source.codes_between(campaign, blocks, after + 1, end), start=after + 1)
-        if not states:
-            return [(number, code, "exported") for number, code in made] if state in (None, "exported") else []
-        named = {number: STATE_NAMES[held] for number, held in states.items()}
-        found = ((number, code, named.get(number, "exported")) for number, code in made)
-        return [row for row in found if state in (None, row[2])]
+    def write() -> Written:
+        numbers = numpy.arange(after + 1, end + 1)
+        held = numpy.zeros(len(numbers), dtype=numpy.uint8)
+        held[numpy.fromiter(states.keys(), dtype=numpy.int64, count=len(states)) - (after + 1)] = list(states.values())
+        symbols = source.symbols_between(campaign, blocks, after + 1, end)
+        if asked.state is not None:
+            wanted = held == code_columns.STATES.index(asked.state)
+            numbers, symbols, held = numbers[wanted], symbols[wanted], held[wanted]
+        return Written(len(numbers), code_columns.write(asked.format, numbers, symbols, held))
 
     # In a thread: the lanes share this event loop.
-    return await asyncio.to_thread(rows), end if end < last else None
+    return await asyncio.to_thread(write), end if end < last else None
 
 
 async def coupons(source: Source, request: Request) -> Response:
@@ -193,7 +213,7 @@ async def _campaign(source: Source, request: Request, asked: Asked) -> Campaign:
 class _Export(StreamingResponse):
     """The stream of one export. Takes a slot while it runs; 503 where none is free."""
 
-    def __init__(self, asked: Asked, columns: Sequence[str], end: int, page: Callable[[int, int], Any]) -> None:
+    def __init__(self, asked: Asked, columns: Sequence[str], end: int, page: Pages) -> None:
         last = end if asked.last is None else min(asked.last, end)
         parts = _parts(asked, columns, last, page)
         super().__init__(parts, media_type=MEDIA_TYPES[asked.format], headers={"cache-control": "no-store"})
@@ -212,23 +232,35 @@ class _Export(StreamingResponse):
             await super().__call__(scope, receive, send_in_time)
 
 
-async def _parts(
-    asked: Asked, columns: Sequence[str], last: int, page: Callable[[int, int], Any]
-) -> AsyncIterator[bytes]:
-    digest, count, after = hashlib.sha256(), 0, asked.after
+async def _parts(asked: Asked, columns: Sequence[str], last: int, page: Pages) -> AsyncIterator[bytes]:
+    """The text, part by part. The page after the one that is being sent is made meanwhile."""
+    digest, count = hashlib.sha256(), 0
     write = as_csv if asked.format == "csv" else as_json_lines
-    if asked.format == "csv" and asked.after == 0:
-        head = as_csv(columns, [columns])
-        digest.update(head)
-        yield head
-    going_on: int | None = after
-    while going_on is not None and going_on < last:
-        rows, going_on = await page(going_on, last)
-        if rows:
-            part = await asyncio.to_thread(write, columns, rows)
-            digest.update(part)
-            count += len(rows)
-            yield part
+
+    async def made(after: int) -> tuple[Written, int | None]:
+        rows, going_on = await page(after, last)
+        if not isinstance(rows, Written):
+            rows = Written(len(rows), await asyncio.to_thread(write, columns, rows) if rows else b"")
+        return rows, going_on
+
+    coming = asyncio.create_task(made(asked.after)) if asked.after < last else None
+    try:
+        if asked.format == "csv" and asked.after == 0:
+            head = as_csv(columns, [columns])
+            digest.update(head)
+            yield head
+        while coming is not None:
+            part, going_on = await coming
+            goes_on = going_on is not None and going_on < last
+            coming = asyncio.create_task(made(going_on or 0)) if goes_on else None
+            if part.text:
+                await asyncio.to_thread(digest.update, part.text)
+                count += part.count
+                yield part.text
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
     yield _end(asked.format, columns, count, digest.hexdigest())
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes
+from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes, Symbols
 from coupon_core.lanes.looking_up import CommandLog
 from coupon_core.lanes.loop import Core
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.recording import instant
-from coupon_core.operations.serials import codes_of_range, own_codes
+from coupon_core.operations.serials import own_codes, symbols_of_range
 from coupon_core.storage import Connection
 from coupon_core.storage.codes import blocks_at
 from coupon_core.storage.reading import CouponView, snapshot
@@ -48,18 +48,18 @@ class Source:
     async def blocks_between(
         self, connection: Connection, campaign: Campaign, first: int, last: int
     ) -> dict[tuple[int, int], tuple[int, int]]:
-        """Blocks of the coupons first to last of a generated supply, as `codes_between` takes them."""
+        """Blocks of the coupons first to last of a generated supply, as `symbols_between` takes them."""
         if not campaign.takes_blocks():
             return {}
         indexes = range((first - 1) >> BLOCK_BITS, ((last - 1) >> BLOCK_BITS) + 1)
         found = await blocks_at(connection, [(campaign.number, index) for index in indexes])
         return {(number, index): (block, version) for block, number, index, version in found}
 
-    def codes_between(
+    def symbols_between(
         self, campaign: Campaign, blocks: Mapping[tuple[int, int], tuple[int, int]], first: int, last: int
-    ) -> list[str]:
-        """The codes of coupons first to last of a generated supply; some 0.7 s for a million."""
-        return codes_of_range(self.codes, campaign, blocks, first, last)
+    ) -> Symbols:
+        """The codes of coupons first to last of a generated supply as ASCII, a row each; some 0.4 s for a million."""
+        return symbols_of_range(self.codes, campaign, blocks, first, last)
 
     async def codes_of(
         self, connection: Connection, coupons: Sequence[tuple[Campaign, CouponView]]

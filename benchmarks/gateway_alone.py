@@ -1,0 +1,68 @@
+"""Signed claims of a merchant, verified, validated and acknowledged by the broker: the gateway alone, core away.
+
+Limit: the same server reading the same requests and answering at once, with no work behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from benchmarks.measure import Figure, alternate
+from benchmarks.platforms import platform, staff, terms
+from benchmarks.processes import beside, measured_by
+from scrip.platform import CORE, GATEWAY, Platform
+
+CONNECTIONS = 64
+SECONDS = 6.0
+BOUND = "the gateway's Python"
+
+
+def run() -> list[Figure]:
+    """Requests per second of one gateway process."""
+    figure = Figure("gateway_alone", "requests/s", bound=BOUND)
+    said: list[dict[str, Any]] = []
+    with (
+        platform(services=(GATEWAY, CORE)) as running,
+        beside("benchmarks.bare_server", os.devnull) as bare,
+    ):
+        token, path = _merchant(running)
+        running.halt("coupon_core")
+
+        def measure(port: int) -> float:
+            arguments = (str(port), path, token, str(CONNECTIONS), str(SECONDS))
+            said.append(measured_by("benchmarks.http_load", *arguments, seconds=60))
+            if said[-1]["bad"]:
+                raise RuntimeError(f"{said[-1]['bad']} answers were none of 2xx, such as {said[-1]['example']}")
+            return float(said[-1]["rate"])
+
+        port = urlsplit(running.url("gateway")).port or 0
+        measure(port)  # the first requests find nothing remembered
+        said.clear()
+        alternate([figure], ours=lambda: [measure(port)], limit=lambda: [measure(int(bare))])
+    middle = sorted(said[::2], key=lambda each: float(each["p99_ms"]))[len(said) // 4]
+    figure.notes.append(
+        f"{CONNECTIONS} connections: p50 {middle['p50_ms']:.1f} ms, p99 {middle['p99_ms']:.1f} ms; "
+        "each answer came after the broker's acknowledgement"
+    )
+    return [figure]
+
+
+def _merchant(running: Platform) -> tuple[str, str]:
+    """A merchant whose terminal signs, with a campaign: what its requests are signed with, and where they go."""
+    with staff(running) as client:
+
+        def post(path: str, document: dict[str, Any]) -> dict[str, Any]:
+            answer = client.post(path, json=document, headers={"Idempotency-Key": str(uuid4())})
+            answer.raise_for_status()
+            found: dict[str, Any] = answer.json()
+            return found
+
+        shown = post(
+            "/merchants",
+            {"name": "Busy", "dialect": "scrip", "authentication": "signed", "requests_per_second": 100_000},
+        )["credentials"]
+        campaign = post("/campaigns", {"terms": terms().model_dump(mode="json"), "quantity": 1_000_000})["campaign"]
+    return f"{shown['scrip_key']}={shown['secret']}", f"/merchant/v1/campaigns/{campaign}/claim"
