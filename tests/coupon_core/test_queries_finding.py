@@ -243,7 +243,7 @@ class TestValidate:
         assert await self.reasons(core, rows[0]["code"], amount=10) == ["campaign_not_started", "minimum_spend_not_met"]
         await core.done(VoidCoupons(coupons=(CouponReference(number=1),), reason="x"), campaign=campaign, party=OWNER)
         await core.done(PauseCampaign(reason="x"), campaign=campaign, party=OWNER)
-        assert await self.reasons(core, rows[0]["code"], user="b") == [
+        assert await self.reasons(core, rows[0]["code"], user="b", actor="staff:anna") == [
             "not_this_users_coupon",
             "coupon_voided",
             "campaign_not_active",
@@ -257,6 +257,29 @@ class TestValidate:
             "facts": {"state": "paused"},
         }
         assert (said["coupon"], said["campaign"]) == (rows[1]["coupon"], str(campaign))
+
+    @pytest.mark.parametrize("supply", ["generated", "shared", "given"])
+    async def test_a_code_of_another_user_is_answered_as_one_that_is_none(
+        self, core: CorePlatform, supply: str
+    ) -> None:
+        wrong = {"generated": "0" * 12, "shared": "NOBODYS-WORD", "given": "NOBODYS-CODE"}[supply]
+        if supply == "generated":
+            campaign = await generated(core, "theirs", 10, party=OWNER, redeemable_by=[REDEEMER])
+        else:
+            kind = {"kind": supply} | ({"code": "THEIRS"} if supply == "shared" else {})
+            campaign = await published(core, f"theirs {supply}", kind, party=OWNER, redeemable_by=[REDEEMER])
+        if supply == "given":
+            given = IssueCoupons(rows=(IssueRow(user="a", code="THEIR-CODE"),))
+            await core.done(given, campaign=campaign, party=OWNER)
+            code = "THEIR-CODE"
+        else:
+            code = (await issue(core, campaign, ["a"], party=OWNER))[0]["code"]
+        for named in (None, str(campaign)):
+            for party in (OWNER, REDEEMER):
+                asked = {"campaign": named, "user": "b", "amount": 900, "actor": f"merchant:{party}/till"}
+                theirs, none = [await self.ask(core, each, party, **asked) for each in (code, wrong)]
+                assert theirs == none
+                assert [reason["code"] for reason in theirs["reasons"]] == ["coupon_not_found"]
 
     async def test_what_is_left_of_a_coupon_is_told_and_every_reason_against_what_is_named(
         self, core: CorePlatform

@@ -34,6 +34,8 @@ WHOLE = -1
 """The row of a refusal that is of the whole command."""
 STATUS = {DONE: "done", REFUSED: "refused", DEAD: "dead"}
 
+ANOTHER_USERS = ("not_this_users_coupon", "coupon_not_found")
+"""What is kept, and what all but the owner's staff are told: a coupon that is another's is as one that is not there."""
 BY_THE_WAY = {
     *("CouponExpired", "CouponReleased", "CampaignExhausted", "CampaignReplenished", "CampaignLimitReached"),
     "CampaignPoolLow",
@@ -242,6 +244,10 @@ def _not_as_told(name: str, body: dict[str, Any], own: list[Event], events: list
         case "VoidCampaign":
             if set(names) - {"CouponVoided"} or len(names) > body["accepted"]:
                 yield f"caused {len(names)} events, told {body['accepted']}"
+        case "VoidMatching":
+            codes = sum(event.data["count"] for event in own if event.name == "CodesVoided")
+            if set(names) - {"CouponVoided", "CodesVoided"} or names.count("CouponVoided") + codes != body["accepted"]:
+                yield f"caused {names} with {codes} codes, told {body['accepted']}"
         case "UnpublishCampaign":
             if names not in ([], ["CampaignUnpublished"]):
                 yield f"caused {names}"
@@ -297,14 +303,17 @@ def ledger(found: Findings) -> Told:
         counted[row["campaign"]][STATES[row["state"]]] += 1
         counted[row["campaign"]]["issued"] += 1
     free = Counter(row["campaign"] for row in found.tables.uploaded_code if not row["taken"])
+    for row in found.tables.voided_range:
+        counted[row["campaign"]].update({"issued": row["codes"], "voided": row["codes"]})
     for campaign, row in found.campaigns.items():
         story = found.stories.get(campaign, Story(campaign))
         by_state = Counter(story.coupons.values())
+        by_state["voided"] += story.void_codes
         coupons = counted.get(row["number"], Counter())
         for name in COUNTERS:
             table = {"exported": story.exported, "available": free[row["number"]]}.get(name, coupons[name])
             told = {
-                "issued": len(story.coupons),
+                "issued": story.issued,
                 "exported": story.exported,
                 "available": story.available,
             }.get(name, by_state[name])
@@ -360,6 +369,8 @@ def refusals(found: Findings) -> Told:
     for command_id, outcome in found.outcomes.items():
         if outcome["status"] == REFUSED:
             code = (as_json(outcome["body"]) or {}).get("code")
+            if (kept.get((command_id, WHOLE)), code) == ANOTHER_USERS:
+                continue
             if kept.get((command_id, WHOLE)) != code:
                 yield f"{command_id} was refused as {code}, kept as {kept.get((command_id, WHOLE))}"
 

@@ -87,6 +87,7 @@ class Tables:
     redemption: list[Row] = field(default_factory=list)
     uploaded_code: list[Row] = field(default_factory=list)
     exported_range: list[Row] = field(default_factory=list)
+    voided_range: list[Row] = field(default_factory=list)
     code_block: list[Row] = field(default_factory=list)
     outcome: list[Row] = field(default_factory=list)
     refusal: list[Row] = field(default_factory=list)
@@ -104,6 +105,7 @@ ORDER = {
     "redemption": "campaign, coupon, number",
     "uploaded_code": "campaign, position",
     "exported_range": "campaign, first",
+    "voided_range": "campaign, first",
     "code_block": "block",
     "outcome": "command",
     "refusal": "command, row",

@@ -27,6 +27,7 @@ NOT_COMPARED: dict[str, tuple[str, ...]] = {
     "redemption": (),
     "uploaded_code": (),
     "exported_range": (),
+    "voided_range": (),
     "code_block": (),
     "outcome": (),
     "refusal": (),

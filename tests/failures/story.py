@@ -71,6 +71,9 @@ class Story:
     issued_on: Counter[str] = field(default_factory=Counter)
     exports: list[tuple[int, int]] = field(default_factory=list)
     exported: int = 0
+    voids: list[tuple[int, int]] = field(default_factory=list)
+    void_codes: int = 0
+    """Exported codes that became void while nobody held them: issued and voided without a coupon."""
     available: int = 0
     wrongs: list[tuple[str, str]] = field(default_factory=list)
     """(check, detail) of what cannot have happened in this order."""
@@ -91,11 +94,29 @@ class Story:
         elif name == "CodesExported":
             self.exports.append((data["first"], data["last"]))
             self.exported += data["last"] - data["first"] + 1
+        elif name == "CodesVoided":
+            self._tell_void(event, range(data["first"], data["last"] + 1))
         if name == "CampaignResumed":
             self.state = data["state"]
         self.state = FOLLOWS.get(name, self.state)
-        if self.quantity is not None and len(self.coupons) + self.exported > self.quantity:
-            self._wrong("bounds", event, f"{len(self.coupons)} issued and {self.exported} exported of {self.quantity}")
+        if self.quantity is not None and self.issued + self.exported > self.quantity:
+            self._wrong("bounds", event, f"{self.issued} issued and {self.exported} exported of {self.quantity}")
+
+    @property
+    def issued(self) -> int:
+        """Coupons, and codes that became void without ever being one."""
+        return len(self.coupons) + self.void_codes
+
+    def _tell_void(self, event: Event, numbers: range) -> None:
+        unheld = [number for number in numbers if number not in self.coupons]
+        if len(unheld) != event.data["count"]:
+            self._wrong("effects", event, f"{event.data['count']} codes are void, {len(unheld)} were nobody's")
+        for number in unheld:
+            if not _within(self.exports, number) or _within(self.voids, number):
+                self._wrong("effects", event, f"code {number} was not exported, or void before")
+        self.voids.append((numbers[0], numbers[-1]))
+        self.void_codes += len(unheld)
+        self.exported -= len(unheld)
 
     def _tell_coupon(self, event: Event, number: int) -> None:
         name, before = event.name, self.coupons.get(number)
@@ -107,7 +128,9 @@ class Story:
                 self.available -= 1
             elif name != "CouponIssued":
                 self.exported -= 1
-                if not any(first <= number <= last for first, last in self.exports):
+                if _within(self.voids, number):
+                    self._wrong("effects", event, f"coupon {number}: {name}, but its code was void")
+                if not _within(self.exports, number):
                     self._wrong("effects", event, f"coupon {number}: {name}, but it was neither issued nor exported")
         if name == "CouponIssued":
             self.issued_to[event.data["user"]] += 1
@@ -125,3 +148,7 @@ class Story:
 
     def _wrong(self, check: str, event: Event, detail: str) -> None:
         self.wrongs.append((check, f"{self.campaign}:{event.seq}: {detail}"))
+
+
+def _within(ranges: list[tuple[int, int]], number: int) -> bool:
+    return any(first <= number <= last for first, last in ranges)

@@ -29,6 +29,7 @@ from contracts.commands import (
     RunDue,
     SetMerchant,
     VoidCampaign,
+    VoidMatching,
     record_for,
 )
 from contracts.events import EVENT_RECORD, EventRecord, RefusalRecord
@@ -39,8 +40,9 @@ from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.decide import decide
 from coupon_core.lanes.reading import TOPIC, Reader
 from coupon_core.lanes.writing import journal_rows
-from coupon_core.model.campaign import HELD, RESERVED, Campaign, Coupon
+from coupon_core.model.campaign import HELD, RESERVED, VOIDED, Campaign, Coupon
 from coupon_core.model.lane import Facts, LaneState
+from coupon_core.model.selecting import of_all
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS
 from coupon_core.work import DueRange, Entry, Work
 
@@ -252,7 +254,10 @@ class MemoryLane:
         counted = dict(zip(names, kept.counts[1:], strict=True))
         assert kept.issued == sum(counted.values())
         coupons = [coupon for (number, _), coupon in self.work.coupons.items() if number == kept.number]
-        assert kept.counts[1:] == [sum(coupon.state == state for coupon in coupons) for state in range(1, 7)]
+        codes = sum(count for number, _, _, count in self.work.new_voids if number == kept.number)
+        rows = [sum(coupon.state == state for coupon in coupons) for state in range(1, 7)]
+        rows[VOIDED - 1] += codes
+        assert kept.counts[1:] == rows
         return {name: count for name, count in counted.items() if count}
 
     # --- as the loop does it
@@ -296,17 +301,29 @@ class MemoryLane:
             self.work = kept
 
     def _load_range(self, entry: Entry) -> None:
-        self.work.due = None
+        self.work.due = self.work.selection = None
         if entry.record is None or entry.dead is not None:
             return
         if isinstance(entry.record.data, RunDue):
             self.work.due = self._due()
+        elif isinstance(entry.record.data, VoidMatching):
+            self._select(entry, entry.record.data, dry_run=entry.record.dryrun)
         elif isinstance(entry.record.data, VoidCampaign):
             campaign = self.work.campaigns.get(entry.campaign_id())
             if campaign is None:
                 return
             left = self._open(campaign, entry.record.data.after)
             self.work.due = DueRange([(campaign, left[: self.slice])], more=len(left) > self.slice)
+
+    def _select(self, entry: Entry, command: VoidMatching, *, dry_run: bool) -> None:
+        campaign = self.work.campaigns.get(entry.campaign_id())
+        if campaign is None:
+            return
+        number = campaign.number
+        coupons = {place: coupon for (of, place), coupon in self.work.coupons.items() if of == number}
+        ranges = self.work.exported.get(number, []), self.work.voided.get(number, [])
+        now = max(self.state.clock or self.now, self.now)
+        self.work.selection = of_all(campaign, coupons, *ranges, command, self.slice, dry_run=dry_run, now=now)
 
     def _open(self, campaign: Campaign, after: int) -> list[Coupon]:
         coupons = sorted(self.work.coupons.items())

@@ -265,3 +265,69 @@ class TestCodesWrittenDown:
         lane, campaign = MemoryLane(), campaign_id(PLATFORM, "job")
         lane.done(self.command(5, supply={"kind": "generated", "stored": True}), campaign=campaign)
         assert {len(shown) for _, shown in self.written(lane)} == {12}
+
+    def made(self, quantity: int, codes_on_the_way: bool = False) -> tuple[MemoryLane, UUID]:
+        """A campaign whose codes are written down; `codes_on_the_way`: slices that follow are held back from now on."""
+        lane, campaign = MemoryLane(), campaign_id(PLATFORM, "job")
+        lane.done(self.command(quantity), campaign=campaign)
+        lane.holds_continuations = codes_on_the_way
+        return lane, campaign
+
+    @pytest.mark.parametrize("quantity", [11, 17, 18, 60])
+    def test_a_greater_quantity_makes_the_codes_it_lacks(self, quantity: int) -> None:
+        lane, campaign = self.made(10)
+        lane.done(ChangeQuantity(quantity=quantity), campaign=campaign)
+        assert self.written(lane) == list(enumerate(expected_codes(campaign, quantity), start=1))
+        kept = lane.campaign(campaign)
+        assert (kept.state, kept.available, kept.last_number) == ("active", quantity, quantity)
+        assert lane.events[-1].data.model_dump() == {"done": quantity, "total": quantity}
+
+    def test_until_they_are_there_the_campaign_gives_out_those_that_are(self) -> None:
+        lane, campaign = self.made(2, codes_on_the_way=True)
+        lane.issue(campaign, "u", "v")
+        assert lane.campaign(campaign).state == "exhausted"
+        lane.done(ChangeQuantity(quantity=30), campaign=campaign)
+        assert (lane.campaign(campaign).state, lane.campaign(campaign).available) == ("active", 7)
+        codes = expected_codes(campaign, 30)
+        assert [row["code"] for row in lane.issue(campaign, *"abcdefg")] == codes[2:9]
+        assert lane.refused(ClaimCoupon(user="h"), campaign=campaign) == "no_code_left"
+        lane.append_record(lane.held_back.pop(0), "core")
+        assert lane.done(ClaimCoupon(user="h"), campaign=campaign)["code"] == codes[9]
+
+    def test_raised_again_meanwhile_the_one_job_goes_on_to_the_end(self) -> None:
+        lane, campaign = self.made(2, codes_on_the_way=True)
+        for quantity in (20, 25, 12, 30):
+            lane.done(ChangeQuantity(quantity=quantity), campaign=campaign)
+        assert len(lane.held_back) == 1
+        while lane.held_back:
+            lane.append_record(lane.held_back.pop(0), "core")
+        assert self.written(lane) == list(enumerate(expected_codes(campaign, 30), start=1))
+
+    def test_lowered_meanwhile_the_job_ends_and_a_later_one_takes_no_code_twice(self) -> None:
+        lane, campaign = self.made(2, codes_on_the_way=True)
+        for quantity in (20, 5, 20):
+            lane.done(ChangeQuantity(quantity=quantity), campaign=campaign)
+        while lane.held_back:
+            lane.append_record(lane.held_back.pop(0), "core")
+        assert self.written(lane) == list(enumerate(expected_codes(campaign, 20), start=1))
+        lane.done(ChangeQuantity(quantity=3), campaign=campaign)
+        assert lane.campaign(campaign).available == 20
+
+    def test_uploaded_codes_stand_beside_them(self) -> None:
+        lane, campaign = self.made(3)
+        lane.done(UploadCodes(codes=("MINE",)), campaign=campaign)
+        lane.done(ChangeQuantity(quantity=6), campaign=campaign)
+        assert [position for position, _ in self.written(lane)] == [1, 2, 3, 4, 5, 6]
+        own = expected_codes(campaign, 6)
+        assert [shown for _, shown in self.written(lane)] == [*own[:3], "MINE", *own[4:]]
+
+    def test_a_campaign_that_is_over_or_stopped_gets_no_further_codes(self) -> None:
+        for change in (StopCampaign(reason="r"), None):
+            lane, campaign = self.made(2, codes_on_the_way=True)
+            lane.done(ChangeQuantity(quantity=30), campaign=campaign)
+            if change is None:
+                lane.now += timedelta(days=28)
+            else:
+                lane.done(change, campaign=campaign)
+            lane.append_record(lane.held_back.pop(0), "core")
+            assert lane.campaign(campaign).last_number == 9

@@ -8,6 +8,7 @@ import pytest
 from contracts.commands import (
     AmendCampaign,
     ClaimCoupon,
+    CouponFilter,
     ExportCodes,
     GenerateCampaign,
     IssueCoupons,
@@ -19,6 +20,7 @@ from contracts.commands import (
     UploadCodes,
     VoidCampaign,
     VoidCoupons,
+    VoidMatching,
 )
 from contracts.fields import PLATFORM, Contract
 from contracts.identifiers import campaign_id
@@ -49,6 +51,7 @@ def vars_of(thing: object) -> dict[str, object]:
     [
         *(ClaimCoupon(user="v"), RedeemCoupon(coupon=by_number()), PauseCampaign(reason="r"), ExportCodes(count=3)),
         *(StopCampaign(reason="r"), VoidCampaign(reason="r"), AmendCampaign.model_validate({"terms": {"name": "x"}})),
+        VoidMatching(matching=CouponFilter(first=1), reason="r"),
         *(VoidCoupons(coupons=(by_number(),), reason="r"), IssueCoupons(rows=(IssueRow(user="v"),))),
     ],
     ids=lambda command: type(command).__name__,

@@ -10,6 +10,7 @@ import pytest
 from contracts.commands import (
     CancelGeneration,
     ChangeQuantity,
+    CouponFilter,
     ExportCodes,
     PauseCampaign,
     RedeemCoupon,
@@ -22,6 +23,7 @@ from contracts.commands import (
     UploadCodes,
     VoidCampaign,
     VoidCoupons,
+    VoidMatching,
 )
 from contracts.events import EVENT_TYPES
 from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, Campaign, Coupon
@@ -115,6 +117,12 @@ def lived() -> MemoryLane:
     lane.issue(uploaded, "ann")
     lane.done(RedeemCoupon(coupon=by_code("A3"), amount=800), campaign=uploaded, party=MERCHANT)
     lane.issue(uploaded, "bob")
+    printed = lane.generate("printed", quantity=20)
+    sheet = lane.done(ExportCodes(count=9), campaign=printed)["codes"]
+    lane.done(RedeemCoupon(coupon=by_code(sheet[4]["code"]), amount=900), campaign=printed)
+    lane.issue(printed, "ann")
+    lane.send(VoidMatching(matching=CouponFilter(first=3), reason="leaked"), campaign=printed)
+    lane.done(RedeemCoupon(coupon=by_code(sheet[0]["code"]), amount=900), campaign=printed)
     uses = lane.generate("uses", quantity=20, uses=3, budget=16_000, discount={"kind": "percent_off",
                          "basis_points": 1_000, "cap": 900})  # fmt: skip
     lane.issue(uses, "ann", "bob", "cid", "dan")

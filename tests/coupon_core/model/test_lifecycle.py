@@ -80,6 +80,7 @@ EXPECTED_CAMPAIGNS = {
     "generate": "draft|generating|active exists exists exists exists exists exists exists exists",
     "publish": "active exists exists exists exists exists exists exists exists",
     "activate": "unknown generating|active no no no no no no no",
+    "write codes": "unknown no same same same same no no no",
     "finish generating": "unknown no active no no no no no no",
     "fail generating": "unknown no failed no no no no no no",
     "amend": "unknown same no same same same no no no",

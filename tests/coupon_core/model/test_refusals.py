@@ -14,6 +14,7 @@ from contracts.commands import (
     BuildingRules,
     ChangeQuantity,
     ClaimCoupon,
+    CouponFilter,
     CouponReference,
     ExportCodes,
     GenerateCampaign,
@@ -33,11 +34,13 @@ from contracts.commands import (
     UploadCodes,
     VoidCampaign,
     VoidCoupons,
+    VoidMatching,
 )
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
 from contracts.refusals import REFUSALS
-from tests.support.deciding import MERCHANT, OTHER, MemoryLane, by_code, by_number, terms
+from coupon_core.operations.serials import own_codes
+from tests.support.deciding import CODES, MERCHANT, OTHER, MemoryLane, by_code, by_number, terms
 
 SOME = campaign_id(PLATFORM, "some")
 ORDER = "O-1"
@@ -339,6 +342,38 @@ def coupon_burned(lane: MemoryLane) -> str:
     return lane.refused(redeem(), campaign=campaign)
 
 
+def too_many_to_count(lane: MemoryLane) -> str:
+    campaign = lane.generate(quantity=6_000_000)
+    for _ in range(6):
+        lane.done(ExportCodes(count=1_000_000), campaign=campaign)
+    void = VoidMatching(matching=CouponFilter(states=("exported",)), reason="r")
+    first, last = CouponFilter(last=5_000_000), CouponFilter(first=5_000_001)
+    for part, codes in ((first, 5_000_000), (last, 1_000_000)):
+        told = lane.done(void.model_copy(update={"matching": part}), campaign=campaign, dryrun=True)
+        assert told["exported"] == codes
+    return lane.refused(void, campaign=campaign, dryrun=True)
+
+
+def too_many_to_store(lane: MemoryLane) -> str:
+    return lane.refused(ChangeQuantity(quantity=10_000_001), campaign=stored(lane))
+
+
+def code_of_pattern(lane: MemoryLane) -> str:
+    campaign = stored(lane)
+    coming = own_codes(CODES, lane.campaign(campaign))
+    assert coming is not None
+    upload = UploadCodes(codes=("OTHER", coming.code_of(7)))
+    rows = lane.done(upload, campaign=campaign)["rows"]
+    assert "refusal" not in rows[0]
+    code: str = rows[1]["refusal"]["code"]
+    return code
+
+
+def stored(lane: MemoryLane) -> UUID:
+    supply = {"kind": "generated", "pattern": {"prefix": "A-", "length": 9}, "stored": True}
+    return lane.generate(quantity=5, supply=supply)
+
+
 def not_this_users_coupon(lane: MemoryLane) -> str:
     return lane.refused(RedeemCoupon(coupon=CouponReference(number=1, user="v")), campaign=held(lane))
 
@@ -431,6 +466,7 @@ WAYS: dict[str, Callable[[MemoryLane], str]] = {
         *(too_many_redemptions, item_required, discount_required, discount_not_expected, discount_above_amount),
         *(discount_above_cap, balance_too_low, nothing_to_pay, amount_not_expected, budget_exhausted),
         *(budget_needs_cap, budget_too_small, amendment_forbidden, terms_invalid),
+        *(too_many_to_count, too_many_to_store, code_of_pattern),
         *(coupon_voided, coupon_burned, not_this_users_coupon, minimum_spend_not_met, order_amount_required),
         *(price_not_paid, end_before_start, quantity_required, quantity_below_issued),
         *(currency_unknown, building_rule_forbids, merchant_not_active, not_allowed, idempotency_conflict),
@@ -451,7 +487,8 @@ def test_is_reached_by_commands_alone(code: str) -> None:
     lane = MemoryLane()
     assert WAYS[code](lane) == code
     kept = [refusal for refusal in lane.refusals if refusal.data.code == code]
-    if code not in ("idempotency_conflict", "clock_not_set", "clock_moves_forward"):  # not kept, or of another lane
+    not_kept = ("idempotency_conflict", "too_many_to_count")
+    if code not in (*not_kept, "clock_not_set", "clock_moves_forward"):  # those are of another lane
         assert len(kept) == 1
         facts = REFUSALS[code].model_validate(kept[0].data.facts)
         assert facts.as_json() == {"code": code, "message": kept[0].data.message, "facts": kept[0].data.facts}

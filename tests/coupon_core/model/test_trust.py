@@ -13,6 +13,7 @@ from contracts.commands import (
     AdvanceClock,
     CancelGeneration,
     ClaimCoupon,
+    CouponFilter,
     ExportCodes,
     GenerateCampaign,
     GenerateCodes,
@@ -25,6 +26,7 @@ from contracts.commands import (
     SetMerchant,
     SetTool,
     VoidCampaign,
+    VoidMatching,
 )
 from contracts.fields import PLATFORM, Contract
 from contracts.identifiers import campaign_id
@@ -167,6 +169,7 @@ ONE_OF_EACH: dict[type[Contract], Contract] = {
     RedeemCoupon: RedeemCoupon(coupon=by_number()),
     ExportCodes: ExportCodes(count=1),
     VoidCampaign: VoidCampaign(reason="r"),
+    VoidMatching: VoidMatching(matching=CouponFilter(first=1), reason="r"),
     RunDue: RunDue.model_validate({"partition": 0, "until": "2026-01-01T00:00:00Z"}),
     AdvanceClock: AdvanceClock.model_validate({"partition": 0, "to": "2026-01-01T00:00:00Z"}),
     SetCodeKey: SetCodeKey(partition=0, version=2),
@@ -175,7 +178,7 @@ ONE_OF_EACH: dict[type[Contract], Contract] = {
 }
 MAY: dict[str, set[type[Contract]]] = {
     "gateway": set(ONE_OF_EACH) - {RunDue, GenerateCodes},
-    "core": {RunDue, VoidCampaign, GenerateCodes},
+    "core": {RunDue, VoidCampaign, VoidMatching, GenerateCodes},
     "adapter": {IssueCoupons},
     "scheduler": set(),
 }

@@ -16,6 +16,7 @@ from contracts.commands import (
     ChangeQuantity,
     ClaimCoupon,
     CommandRecord,
+    CouponFilter,
     CouponReference,
     ExportCodes,
     GenerateCampaign,
@@ -34,6 +35,7 @@ from contracts.commands import (
     UploadCodes,
     VoidCampaign,
     VoidCoupons,
+    VoidMatching,
     record_for,
 )
 from contracts.fields import PLATFORM, Contract
@@ -255,6 +257,21 @@ class Asker:
             return None
         return self.record(VoidCampaign(reason="void"), campaign.id, self._owner(draw, campaign))
 
+    def void_matching(self, draw: Draw) -> CommandRecord | None:
+        campaign = self._some(draw, has_coupons)
+        if campaign is None:
+            return None
+        first = draw.number(1, 5)
+        matching = CouponFilter(
+            first=first,
+            last=draw.pick((None, None, first + draw.number(0, 4))),
+            states=draw.pick(((), (), ("held",), ("reserved",), ("exported",), ("held", "exported"))),
+            users=draw.pick(((), (), (), USERS[:2])),
+            user_prefix=draw.pick((None, None, None, "b")),
+            issued_before=draw.pick((None, None, self.time, self.time + timedelta(seconds=1))),
+        )
+        return self.record(VoidMatching(matching=matching, reason="void"), campaign.id, self._owner(draw, campaign))
+
     def _is_open(self, campaign: Campaign) -> bool:
         return campaign.state == "active" and campaign.terms.ends > self.time
 
@@ -335,6 +352,7 @@ VERBS = {
     "give_back": 8,
     "void": 4,
     "void_all": 1,
+    "void_matching": 3,
     "pause": 2,
     "resume": 3,
     "stop": 1,

@@ -43,6 +43,7 @@ def check_rows(models: Iterable[Model], kept: dict[str, KeptCampaign]) -> None:
             {
                 number: (coupon.user, coupon.state, coupon.order, coupon.redemptions)
                 for number, coupon in campaign.coupons.items()
+                if number not in campaign.void_codes
             },
         )
         for model in models

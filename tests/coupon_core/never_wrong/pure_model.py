@@ -41,11 +41,16 @@ class Coupon:
     order: str | None = None
     until: datetime | None = None
     redemptions: int = 0
+    at: datetime | None = None
+    """When it came into being."""
 
 
 @dataclass
 class Campaign:
-    """A campaign. `exported` and `free` are numbers of codes that nobody holds yet."""
+    """A campaign. `exported` and `free` are numbers of codes that nobody holds yet.
+
+    `void_codes` were exported and became void while nobody held them: coupons, but none that has a row.
+    """
 
     id: str
     owner: str
@@ -57,6 +62,7 @@ class Campaign:
     last: int = 0
     coupons: dict[int, Coupon] = field(default_factory=dict)
     exported: set[int] = field(default_factory=set)
+    void_codes: set[int] = field(default_factory=set)
     free: list[int] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
 
@@ -85,6 +91,8 @@ class Model:
         self.cursors: set[tuple[str, int]] = set()
         """Campaigns, and the last coupon of a slice that was voided."""
         self.answered: dict[Any, tuple[str, Answer]] = {}
+        self.asking = ("", "")
+        """Party and actor of the command being taken."""
 
     def take(self, record: CommandRecord, time: datetime | None, by_core: bool = False) -> Answer:
         """The answer to a command that stands next in the log; `time` is the record's, None where time is told."""
@@ -98,6 +106,7 @@ class Model:
         try:
             if not by_core and record.party != PLATFORM and self.merchants.get(record.party) != "active":
                 raise No("merchant_not_active")
+            self.asking = (record.party, record.actor)
             verb: Callable[..., dict[str, Any]] = getattr(self, type(record.data).__name__)
             answer = Answer(facts=verb(record, record.data))
         except No as no:
@@ -255,7 +264,7 @@ class Model:
             number = campaign.last
             if code is not None and campaign.supply == "given":
                 campaign.codes[code] = number
-        campaign.coupons[number] = Coupon(user)
+        campaign.coupons[number] = Coupon(user, at=self._now)
         return number
 
     def ClaimCoupon(self, record: CommandRecord, command: Any) -> dict[str, Any]:
@@ -302,14 +311,16 @@ class Model:
         if by_user and named.code in (None, campaign.code):
             found = self._of_user(campaign, named.user, wanted, order)
         elif named.number is not None:
-            found = named.number if named.number in campaign.coupons else None
+            found = named.number if named.number in campaign.coupons.keys() - campaign.void_codes else None
         else:
             found = campaign.codes.get(named.code or "")
         if found is None or not (found in campaign.coupons or found in campaign.exported or found in campaign.free):
             raise No("coupon_not_found")
         holder = campaign.coupons[found].user if found in campaign.coupons else None
         if named.user is not None and holder not in (None, named.user):
-            raise No("not_this_users_coupon")
+            party, actor = self.asking
+            by_staff = party == campaign.owner and actor.startswith("staff:")
+            raise No("not_this_users_coupon" if by_staff else "coupon_not_found")
         return found
 
     def _of_user(self, campaign: Campaign, user: str | None, wanted: tuple[str, ...], order: str | None) -> int | None:
@@ -326,7 +337,7 @@ class Model:
             raise No("campaign_exhausted")
         else:
             campaign.free.remove(number)
-        campaign.coupons[number] = Coupon(user)
+        campaign.coupons[number] = Coupon(user, at=self._now)
         return campaign.coupons[number]
 
     def _check_usable(self, campaign: Campaign, coupon: Coupon | None, order: str | None) -> None:
@@ -431,6 +442,42 @@ class Model:
             coupon.order = coupon.until = None
         self.cursors |= {(campaign.id, number) for number in left[self.slice_of - 1 : self.slice_of]}
         return {"more": len(left) > self.slice_of}
+
+    def VoidMatching(self, record: CommandRecord, command: Any) -> dict[str, Any]:
+        campaign = self._own(record)
+        matching = command.matching
+        above = max(command.after, (matching.first or 1) - 1)
+        upto = min(command.upto or campaign.last, matching.last or campaign.last)
+        for coupon in campaign.coupons.values():
+            self._look(campaign, coupon)
+        coupons = {n: c for n, c in campaign.coupons.items() if above < n <= upto and c.state in OPEN}
+        coupons = {n: c for n, c in coupons.items() if self._is_meant(c, matching)}
+        asks_holder = matching.users or matching.user_prefix or matching.issued_before
+        with_codes = not asks_holder and (not matching.states or "exported" in matching.states)
+        codes = {n for n in campaign.exported if above < n <= upto} if with_codes else set[int]()
+        begins = min([*coupons, *codes], default=upto + 1)
+        end = begins - 1 + self.slice_of
+        voided = {"held": 0, "reserved": 0, "exported": 0}
+        for number, coupon in coupons.items():
+            if number <= end and (not matching.states or coupon.state in matching.states):
+                voided[coupon.state] += 1
+                coupon.state, coupon.order, coupon.until = "voided", None, None
+        for number in codes:
+            if number <= end and self._now < campaign.terms.ends:
+                voided["exported"] += 1
+                campaign.exported.remove(number)
+                campaign.void_codes.add(number)
+                campaign.coupons[number] = Coupon(None, "voided")
+        if self._now < campaign.terms.ends:
+            return voided | {"more": end < upto}
+        return voided
+
+    @staticmethod
+    def _is_meant(coupon: Coupon, matching: Any) -> bool:
+        user = coupon.user or ""
+        by_user = not matching.users or user in matching.users
+        by_prefix = matching.user_prefix is None or user.startswith(matching.user_prefix)
+        return by_user and by_prefix and (matching.issued_before is None or coupon.at < matching.issued_before)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TypeVar
 from uuid import UUID, uuid5
 
 from contracts.answers import Reply
-from contracts.commands import AdvanceClock, CommandRecord, RunDue, VoidCampaign, record_for
+from contracts.commands import AdvanceClock, CommandRecord, RunDue, VoidCampaign, VoidMatching, record_for
 from contracts.identifiers import SCRIP, lane_key
 from contracts.writers import WRITER_HEADER, Writer, sign
 from coupon_core.decide import BARRIERS, decide
@@ -23,6 +23,7 @@ from coupon_core.lanes.reading import TOPIC, Reader
 from coupon_core.lanes.writing import journal_rows
 from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.lane import Facts, LaneState
+from coupon_core.model.selecting import of_all
 from coupon_core.storage.journal import COMMANDS, EVENTS
 from coupon_core.work import DueRange, Entry, Outcome, Redemption, UploadedCode, Work
 from tests.coupon_core.never_wrong.asking import MERCHANTS, VERBS, Asker, Dice
@@ -67,6 +68,7 @@ class Store:
     redemptions: dict[tuple[int, int], list[Redemption]] = field(default_factory=dict)
     uploaded: dict[int, dict[str, UploadedCode]] = field(default_factory=lambda: defaultdict(dict))
     exported: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    voided: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     blocks: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -113,6 +115,7 @@ class Store:
             work.uploaded[number, code.code] = code
         work.free_codes[number] = [code for code in codes if not code.taken]
         work.exported[number] = list(self.exported[number])
+        work.voided[number] = list(self.voided[number])
 
     def write(self, work: Work) -> list[CommandRecord]:
         """Take a view over; the continuations it decided."""
@@ -134,6 +137,8 @@ class Store:
                 code.taken = code.taken or (campaign, code.position) in taken
         for campaign, first, last in work.new_exports:
             self.exported[campaign].append((first, last))
+        for campaign, first, last, _ in work.new_voids:
+            self.voided[campaign].append((first, last))
         for block, campaign, index, version in work.new_blocks:
             self.blocks[block] = (campaign, index, version)
         for outcome in work.new_outcomes:
@@ -163,7 +168,15 @@ def decide_batch(store: Store, entries: Sequence[Entry]) -> tuple[Work, list[Rep
 def _load_range(work: Work, entry: Entry) -> None:
     """What PostgreSQL would find for a range, by plain loops."""
     command = entry.record.data if entry.record is not None else None
-    work.due = None
+    work.due = work.selection = None
+    if isinstance(command, VoidMatching):
+        campaign = work.campaigns.get(entry.campaign_id())
+        if campaign is not None:
+            number = campaign.number
+            coupons = {n: coupon for (of, n), coupon in work.coupons.items() if of == number}
+            ranges = work.exported[number], work.voided[number]
+            work.selection = of_all(campaign, coupons, *ranges, command, SLICE, dry_run=False, now=entry.time)
+        return
     if isinstance(command, VoidCampaign):
         campaign = work.campaigns.get(entry.campaign_id())
         if campaign is not None:

@@ -41,6 +41,8 @@ MAX_ROWS = 500
 """Rows of one bulk command."""
 MOST_STORED = 10_000_000
 """Codes of a campaign that can be written down before somebody holds them."""
+Cursor = Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)]
+"""How far sliced work has come. Core's own: from anybody else only 0 is taken."""
 
 
 class GenerateCampaign(Contract):
@@ -92,7 +94,7 @@ class PublishCampaign(Contract):
 class GenerateCodes(Contract):
     """Write down the next slice of a campaign's codes. Written by core only; `after` is its cursor."""
 
-    after: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)]
+    after: Cursor
 
 
 class CancelGeneration(Contract):
@@ -122,7 +124,10 @@ class StopCampaign(Contract):
 
 
 class ChangeQuantity(Contract):
-    """Raise or lower how many coupons may be issued; never below issued + exported."""
+    """Raise or lower how many coupons may be issued; never below issued + exported.
+
+    Where codes are `stored`, those that a raised quantity lacks are written down by a job, 5,000 of them at once.
+    """
 
     quantity: Count
 
@@ -251,10 +256,53 @@ class VoidCoupons(Contract):
 
 
 class VoidCampaign(Contract):
-    """Take every held or reserved coupon of a campaign out of life, in slices; `after` is core's own cursor."""
+    """Take every held or reserved coupon of a campaign out of life, in slices; codes that nobody holds stay usable."""
 
     reason: Reason
-    after: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] = 0
+    after: Cursor = 0
+
+
+class CouponFilter(Contract):
+    """Which coupons of a campaign are meant, and which codes that nobody holds: all that is given must hold.
+
+    Codes that were exported and that nobody holds have no user and no time of issue, so they are meant only where
+    nothing is asked about these.
+    """
+
+    states: Annotated[tuple[Literal["held", "reserved", "exported"], ...], Field(max_length=3)] = ()
+    """None given: all three. `exported`: codes taken out of the platform that nobody holds."""
+    issued_from: Instant | None = None
+    issued_before: Instant | None = None
+    users: Annotated[tuple[UserId, ...], Field(max_length=MAX_ROWS)] = ()
+    user_prefix: UserId | None = None
+    """What the user's id begins with."""
+    first: Number | None = None
+    """The least coupon number; of generated codes also of those that nobody holds."""
+    last: Number | None = None
+    """The greatest one."""
+
+    @model_validator(mode="after")
+    def _something_to_go_by(self) -> Self:
+        if not self.model_dump(exclude_defaults=True):
+            raise ValueError("say which coupons: a state, a time, a user or a number at least")
+        if self.first is not None and self.last is not None and self.last < self.first:
+            raise ValueError("`last` must not be less than `first`")
+        if self.issued_from is not None and self.issued_before is not None and self.issued_before <= self.issued_from:
+            raise ValueError("`issued_before` must lie after `issued_from`")
+        return self
+
+
+class VoidMatching(Contract):
+    """Take the coupons and codes of a campaign that match out of life, in slices. A dry run says how many there are.
+
+    Meant is what the campaign has when the command is decided; a coupon is looked at when its slice comes.
+    """
+
+    matching: CouponFilter
+    reason: Reason
+    after: Cursor = 0
+    upto: Cursor = 0
+    """The greatest number when the command was decided; core's own."""
 
 
 class Waiting(Contract):
@@ -361,6 +409,7 @@ Command = (
     | ReturnCoupon
     | VoidCoupons
     | VoidCampaign
+    | VoidMatching
     | RunDue
     | AdvanceClock
     | SetBuildingRules
@@ -390,6 +439,7 @@ COMMANDS: tuple[type[Contract], ...] = (
     ReturnCoupon,
     VoidCoupons,
     VoidCampaign,
+    VoidMatching,
     RunDue,
     AdvanceClock,
     SetBuildingRules,

@@ -173,6 +173,19 @@ class CodesExported(Fact):
     last: int
 
 
+class CodesVoided(Fact):
+    """Exported codes that nobody held are void: all of `first`..`last` (coupon numbers) for which no coupon stands.
+
+    They count as issued and voided from now on, and no longer as exported.
+    """
+
+    first: int
+    last: int
+    count: int
+    """How many."""
+    reason: str
+
+
 class CouponIssued(Fact):
     """nothing → held."""
 
@@ -313,6 +326,7 @@ EVENT_TYPES: dict[type[Fact], str] = {
     CampaignEnded: "scrip.campaign.ended.v1",
     CodesUploaded: "scrip.codes.uploaded.v1",
     CodesExported: "scrip.codes.exported.v1",
+    CodesVoided: "scrip.codes.voided.v1",
     CouponIssued: "scrip.coupon.issued.v1",
     CouponReserved: "scrip.coupon.reserved.v1",
     CouponReleased: "scrip.coupon.released.v1",

@@ -31,6 +31,7 @@ from contracts.commands import (
     UnpublishCampaign,
     VoidCampaign,
     VoidCoupons,
+    VoidMatching,
 )
 
 
@@ -86,6 +87,7 @@ CampaignCommand = (
     | ExportCodes
     | ClaimCoupon
     | VoidCampaign
+    | VoidMatching
 )
 
 

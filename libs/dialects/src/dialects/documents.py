@@ -364,6 +364,25 @@ class VoidDocument(CouponDocument):
         return commands.VoidCoupons(coupons=(self.reference(),), reason=self.reason)
 
 
+class VoidMatchingDocument(ChangeDocument):
+    """Take the coupons, and the exported codes that nobody holds, out of life that match. A dry run counts them."""
+
+    matching: commands.CouponFilter
+    reason: Reason
+
+    def command(self) -> CampaignCommand:
+        return commands.VoidMatching(matching=self.matching, reason=self.reason)
+
+
+class VoidAllDocument(ChangeDocument):
+    """Take every held or reserved coupon of a campaign out of life; codes that nobody holds stay usable."""
+
+    reason: Reason
+
+    def command(self) -> CampaignCommand:
+        return commands.VoidCampaign(reason=self.reason)
+
+
 class ValidateCodeDocument(Document):
     """Would this code be accepted? `order`: the one that may have reserved it; the others as in a redemption."""
 
@@ -433,6 +452,8 @@ OperationName = Literal[
     "redeem",
     "return",
     "void",
+    "void_matching",
+    "void_all",
     "reserve",
     "release",
     "get_campaign",
@@ -456,6 +477,8 @@ DOCUMENTS: dict[OperationName, type[Document]] = {
     "redeem": RedeemDocument,
     "return": ReturnDocument,
     "void": VoidDocument,
+    "void_matching": VoidMatchingDocument,
+    "void_all": VoidAllDocument,
     "reserve": ReserveDocument,
     "release": ReleaseDocument,
     "get_campaign": GetCampaignDocument,

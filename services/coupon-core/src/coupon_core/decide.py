@@ -41,9 +41,10 @@ from contracts.commands import (
     UploadCodes,
     VoidCampaign,
     VoidCoupons,
+    VoidMatching,
 )
 from contracts.fields import PLATFORM, Contract
-from contracts.refusals import ClockNotSet, IdempotencyConflict, MerchantNotActive, NotAllowed, Refusal
+from contracts.refusals import ClockNotSet, IdempotencyConflict, MerchantNotActive, NotAllowed
 from coupon_core.answering import with_codes, without_codes
 from coupon_core.model.lane import LaneState
 from coupon_core.model.recording import Cause
@@ -73,6 +74,7 @@ OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     ReturnCoupon: give_back.give_back,
     VoidCoupons: void.void,
     VoidCampaign: void.void_campaign,
+    VoidMatching: void.void_matching,
     RunDue: lane_wide.run_due,
     AdvanceClock: lane_wide.advance_clock,
     SetBuildingRules: lane_wide.set_building_rules,
@@ -80,7 +82,7 @@ OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     SetMerchant: lane_wide.set_merchant,
     SetTool: lane_wide.set_tool,
 }
-BARRIERS: frozenset[type[Contract]] = frozenset({RunDue, VoidCampaign, AmendCampaign})
+BARRIERS: frozenset[type[Contract]] = frozenset({RunDue, VoidCampaign, VoidMatching, AmendCampaign})
 """Commands over a range, or that change what must be loaded: what came before is written first, what follows is loaded
 anew."""
 
@@ -98,6 +100,7 @@ TOOL_RIGHTS: dict[type[Contract], ToolRight] = {
     ReleaseCoupon: "redeem",
     ReturnCoupon: "redeem",
     VoidCoupons: "void",
+    VoidMatching: "void",
     CancelGeneration: "manage",
     PauseCampaign: "manage",
     ResumeCampaign: "manage",
@@ -107,7 +110,7 @@ TOOL_RIGHTS: dict[type[Contract], ToolRight] = {
     ExportCodes: "manage",
 }
 SERVICE_WRITERS: dict[str, frozenset[type[Contract]]] = {
-    "core": frozenset({RunDue, VoidCampaign, GenerateCodes}),
+    "core": frozenset({RunDue, VoidCampaign, VoidMatching, GenerateCodes}),
     "adapter": frozenset({IssueCoupons}),
 }
 """Writers that may send only these; the gateway may send all but core's own, tools what their rights allow."""
@@ -143,7 +146,7 @@ def decide(work: Work, entry: Entry) -> None:
         _check_party(call)
         result = OPERATIONS[kind](call)
     except Refused as no:
-        _refuse(call, no.refusal, no.coupon)
+        _refuse(call, no)
         return
     if kind is RunDue:
         return
@@ -223,12 +226,12 @@ def _check_party(call: Call) -> None:
             raise Refused(NotAllowed(actor=call.record.actor, operation=type(call.command).__name__))
 
 
-def _refuse(call: Call, refusal: Refusal, coupon: int | None) -> None:
+def _refuse(call: Call, no: Refused) -> None:
     command = call.command
     user = getattr(command, "user", None) or getattr(getattr(command, "coupon", None), "user", None)
     order = getattr(command, "order", None)
-    call.keep_refusal(None, refusal, user, order, coupon)
-    entry, body = call.entry, refusal.as_json()
+    call.keep_refusal(None, no.refusal, user, order, no.coupon)
+    entry, body = call.entry, no.told.as_json()
     outcome = Outcome(call.record.id, entry.campaign, entry.hash, REFUSED, call.now, body, position=entry.offset)
     call.work.outcomes[call.record.id] = outcome
     call.work.new_outcomes.append(outcome)

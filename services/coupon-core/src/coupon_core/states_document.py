@@ -33,7 +33,9 @@ something is overdue (its end, the end of its reservation) meets that first.
 
 Besides its state, other rules may refuse an operation: limits, windows, prices, building rules.
 """
-OWN = frozenset({"finish generating", "fail generating", "exhaust", "replenish", "end", "time out", "expire"})
+OWN = frozenset(
+    {"write codes", "finish generating", "fail generating", "exhaust", "replenish", "end", "time out", "expire"}
+)
 """What happens without a command of that name."""
 
 

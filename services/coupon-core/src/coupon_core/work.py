@@ -17,6 +17,7 @@ from coupon_core.model.lane import LaneState
 from coupon_core.model.periods import Period
 from coupon_core.model.recording import Cause, Recorder
 from coupon_core.model.refused import Refused
+from coupon_core.model.selecting import Selection
 
 RUNNING, DONE, REFUSED, DEAD = 0, 1, 2, 3
 
@@ -171,6 +172,8 @@ class Work:
     """How many numbers this segment may take, by campaign."""
     exported: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Exported ranges of coupon numbers."""
+    voided: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """Ranges of exported codes that became void: all numbers in them of which there is no coupon."""
     next_due: dict[int, datetime] = field(default_factory=dict)
     """Campaign → the earliest due time of a coupon after this slice, loaded for the barrier being decided."""
     period_counts: dict[tuple[int, Period, date], PeriodCount] = field(default_factory=dict)
@@ -187,10 +190,14 @@ class Work:
     taken_codes: list[tuple[int, int]] = field(default_factory=list)
     new_blocks: list[tuple[int, int, int, int]] = field(default_factory=list)
     new_exports: list[tuple[int, int, int]] = field(default_factory=list)
+    new_voids: list[tuple[int, int, int, int]] = field(default_factory=list)
+    """(campaign number, first, last, how many codes)."""
     changed_facts: list[tuple[int, str, str, int, str, int]] = field(default_factory=list)
     """(lane, kind, key, version, data, position of the command that told it)."""
     due: DueRange | None = None
     """What the barrier being decided ranges over, loaded for it."""
+    selection: Selection | None = None
+    """What the void by filter being decided means, loaded for it."""
 
     def recorder(self, campaign: Campaign) -> Recorder:
         """The campaign's recorder in this batch."""
@@ -247,6 +254,10 @@ class Call:
         if found.owner != self.party:
             raise Refused(CampaignNotFound())
         return found
+
+    def by_staff_of(self, campaign: Campaign) -> bool:
+        """Whether a person of the campaign's owner asks, not a till, an app or a tool."""
+        return self.party == campaign.owner and self.record.actor.startswith("staff:")
 
     def refuse_row(
         self,

@@ -38,6 +38,24 @@ class Part:
     command: Contract
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkRequest:
+    """What goes with the rows of a request: who sends them, where to, under which number."""
+
+    caller: Caller
+    campaign: UUID
+    number: str
+    """The request number; sent again with the same rows it has no second effect."""
+    total: int
+    """Rows of the request, those that nobody could read included."""
+    refused: Sequence[dict[str, Any]] = ()
+    """Result rows of those nobody could read."""
+    at: datetime | None = None
+    """Told time only: the moment at which this happens."""
+    wait_seconds: float = WAIT_SECONDS
+    dry_run: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class BulkOutcome:
     """What became of a bulk request; `done` False: it stands in the log, the rest is not known yet."""
@@ -76,23 +94,11 @@ class Bulk:
     commanding: Commanding
     pool: Pool
 
-    async def issue(
-        self,
-        rows: Sequence[tuple[int, IssueRow]],
-        refused: Sequence[dict[str, Any]],
-        caller: Caller,
-        campaign: UUID,
-        request_number: str,
-        *,
-        total: int,
-        at: datetime | None = None,
-        wait_seconds: float = WAIT_SECONDS,
-        dry_run: bool = False,
-    ) -> BulkOutcome:
-        """Issue a coupon to each row's user. `refused` are result rows of those nobody could read.
+    async def issue(self, rows: Sequence[tuple[int, IssueRow]], request: BulkRequest) -> BulkOutcome:
+        """Issue a coupon to each row's user.
 
         A user or code that stands in an earlier row is refused in its row. Raises OutcomeUnknown, ServiceAway,
-        BulkConflict and what PostgreSQL raises when it is away.
+        BulkConflict, TooLargeToTry and what PostgreSQL raises when it is away.
         """
         fresh, repeated = _without_repeats(
             rows, lambda row: (row.user, row.code), lambda number, row: {"row": number, "user": row.user}
@@ -101,34 +107,11 @@ class Bulk:
         chunks = _cut(fresh, lambda row: len(row.user.encode()) + len((row.code or "").encode()) + 24)
         parts = [
             Part(tuple(number for number, _ in chunk), IssueCoupons(rows=tuple(row for _, row in chunk)))
-            for chunk in [await self.commanding.attributes.completed_rows(chunk, campaign) for chunk in chunks]
+            for chunk in [await self.commanding.attributes.completed_rows(chunk, request.campaign) for chunk in chunks]
         ]
-        return await self._run(
-            IssueCoupons,
-            parts,
-            [*refused, *repeated],
-            caller,
-            campaign,
-            request_number,
-            total,
-            at,
-            wait_seconds,
-            dry_run,
-        )
+        return await self._run(IssueCoupons, parts, repeated, request)
 
-    async def upload(
-        self,
-        codes: Sequence[tuple[int, str]],
-        refused: Sequence[dict[str, Any]],
-        caller: Caller,
-        campaign: UUID,
-        request_number: str,
-        *,
-        total: int,
-        at: datetime | None = None,
-        wait_seconds: float = WAIT_SECONDS,
-        dry_run: bool = False,
-    ) -> BulkOutcome:
+    async def upload(self, codes: Sequence[tuple[int, str]], request: BulkRequest) -> BulkOutcome:
         """Upload codes; as `issue`."""
         fresh, repeated = _without_repeats(
             codes, lambda code: (code,), lambda number, code: {"row": number, "code": code}
@@ -137,39 +120,20 @@ class Bulk:
             Part(tuple(number for number, _ in chunk), UploadCodes(codes=tuple(code for _, code in chunk)))
             for chunk in _cut(fresh, lambda code: len(code.encode()) + 3)
         ]
-        return await self._run(
-            UploadCodes,
-            parts,
-            [*refused, *repeated],
-            caller,
-            campaign,
-            request_number,
-            total,
-            at,
-            wait_seconds,
-            dry_run,
-        )
+        return await self._run(UploadCodes, parts, repeated, request)
 
     async def _run(
-        self,
-        operation: type[Contract],
-        parts: list[Part],
-        refused: list[dict[str, Any]],
-        caller: Caller,
-        campaign: UUID,
-        request_number: str,
-        total: int,
-        at: datetime | None,
-        wait_seconds: float,
-        dry_run: bool,
+        self, operation: type[Contract], parts: list[Part], repeated: list[dict[str, Any]], request: BulkRequest
     ) -> BulkOutcome:
-        name = command_id(caller.party, operation.__name__, campaign, request_number)
-        if dry_run:
+        caller, campaign, at, total = request.caller, request.campaign, request.at, request.total
+        refused = sorted([*request.refused, *repeated], key=lambda each: int(each["row"]))
+        rows_of_parts = [part.rows for part in parts]
+        name = command_id(caller.party, operation.__name__, campaign, request.number)
+        if request.dry_run:
             if len(parts) > 1:
                 raise TooLargeToTry
             tried = [await self.commanding.try_out(name, part.command, caller, campaign, at=at) for part in parts]
-            ordered = sorted(refused, key=lambda each: int(each["row"]))
-            return _outcome(name, total, ordered, [part.rows for part in parts], tried)
+            return _outcome(name, total, refused, rows_of_parts, tried)
         row = bulks.NewBulk(
             id=name,
             party=caller.party,
@@ -177,15 +141,15 @@ class Bulk:
             campaign=campaign,
             hash=_hash(parts, refused),
             total=total,
-            refused=sorted(refused, key=lambda each: int(each["row"])),
-            parts=[part.rows for part in parts],
+            refused=refused,
+            parts=rows_of_parts,
         )
         known = await bulks.remember(self.pool, row)
         if known is not None and known != row.hash:
             raise BulkConflict(name)
 
         clock = asyncio.get_running_loop().time
-        deadline = clock() + wait_seconds
+        deadline = clock() + request.wait_seconds
 
         async def deliver(number: int) -> Reply | Pending:
             left = max(deadline - clock(), 0.0)
@@ -197,7 +161,7 @@ class Bulk:
         settled = [reply for reply in replies if isinstance(reply, Reply)]
         if len(settled) < len(replies):
             return BulkOutcome(name, done=False, total=total, replayed=known is not None)
-        return _outcome(name, total, row.refused, [part.rows for part in parts], settled)
+        return _outcome(name, total, refused, rows_of_parts, settled)
 
     async def find(self, bulk: UUID, party: str | None) -> bulks.StoredBulk | None:
         """A bulk request of this party (None: of anybody)."""

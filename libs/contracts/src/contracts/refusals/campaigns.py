@@ -65,6 +65,12 @@ class AmendmentForbidden(Refusal):
     unless: str
 
 
+class TooManyToCount(Refusal):
+    code = "too_many_to_count"
+    message = "A dry run counts among {most} coupon numbers at most: say from which (`first`) to which (`last`)."
+    most: int
+
+
 class QuantityBelowIssued(Refusal):
     code = "quantity_below_issued"
     message = "{committed} coupons are issued or exported; the quantity cannot be {quantity}."

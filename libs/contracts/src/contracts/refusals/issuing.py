@@ -65,6 +65,11 @@ class CodeTaken(Refusal):
     message = "This code exists already in the campaign."
 
 
+class CodeOfPattern(Refusal):
+    code = "code_of_pattern"
+    message = "Scrip itself makes the codes of this form in this campaign; raise its quantity to have more."
+
+
 class CodeUnreadable(Refusal):
     code = "code_unreadable"
     message = "After spaces and dashes are taken out, nothing usable is left of this code."

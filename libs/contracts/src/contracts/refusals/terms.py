@@ -27,6 +27,12 @@ class NeverUsable(Refusal):
     ends: datetime
 
 
+class TooManyToStore(Refusal):
+    code = "too_many_to_store"
+    message = "At most {most} codes of a campaign can be stored; without `stored` none needs to be."
+    most: int
+
+
 class QuantityRequired(Refusal):
     code = "quantity_required"
     message = "A campaign with generated codes needs a quantity."

@@ -21,6 +21,8 @@ COMMANDS: tuple[tuple[str, str, OperationName, str], ...] = (
     ("post", "/campaigns/{campaign}/resume", "resume", "End a pause"),
     ("post", "/campaigns/{campaign}/stop", "stop", "End a campaign for good"),
     ("put", "/campaigns/{campaign}/quantity", "change_quantity", "Change how many coupons may be issued"),
+    ("post", "/campaigns/{campaign}/void-matching", "void_matching", "Take coupons and exported codes out of life"),
+    ("post", "/campaigns/{campaign}/void-all", "void_all", "Take all held coupons of a campaign out of life"),
     ("post", "/campaigns/{campaign}/codes", "upload_codes", "Upload codes; each row has its own result"),
     ("post", "/campaigns/{campaign}/export-codes", "export_codes", "Take unissued codes out as bearer codes"),
     ("post", "/campaigns/{campaign}/issue", "issue", "Give a coupon to each of many users"),

@@ -218,6 +218,8 @@ ROUTES: tuple[Route[Operation], ...] = tuple(
         ("POST", "/campaigns/{campaign}/resume", _documented("resume")),
         ("POST", "/campaigns/{campaign}/stop", _documented("stop")),
         ("PUT", "/campaigns/{campaign}/quantity", _documented("change_quantity")),
+        ("POST", "/campaigns/{campaign}/void-matching", _documented("void_matching")),
+        ("POST", "/campaigns/{campaign}/void-all", _documented("void_all")),
         ("POST", "/campaigns/{campaign}/codes", upload_codes),
         ("GET", "/campaigns/{campaign}/codes", list_codes),
         ("GET", "/campaigns/{campaign}/coupons", list_coupons),

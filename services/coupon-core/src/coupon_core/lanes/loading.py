@@ -20,9 +20,11 @@ from contracts.commands import (
     UploadCodes,
     VoidCampaign,
     VoidCoupons,
+    VoidMatching,
 )
 from coupon_core.answering import block_indexes
 from coupon_core.codes.generated import BLOCK_BITS, normalise
+from coupon_core.lanes.selecting import load_selection
 from coupon_core.model.campaign import REDEEMED, Campaign, Coupon
 from coupon_core.model.periods import Period, period_limits, period_start
 from coupon_core.operations.serials import own_codes
@@ -210,10 +212,14 @@ async def _load_blocks(connection: Connection, work: Work, wanted: _Wanted) -> N
             wanted.returned.add((campaign, number))
         ranges.append((campaign, number))
     if ranges:
-        for campaign, first, last in await code_rows.ranges_with(connection, ranges):
+        for campaign, first, last, void_first, void_last in await code_rows.ranges_with(connection, ranges):
             known = work.exported.setdefault(campaign, [])
             if (first, last) not in known:
                 known.append((first, last))
+            if void_first is not None and void_last is not None:
+                void = work.voided.setdefault(campaign, [])
+                if (void_first, void_last) not in void:
+                    void.append((void_first, void_last))
 
 
 async def _load_coupons(connection: Connection, work: Work, wanted: _Wanted) -> None:
@@ -278,10 +284,14 @@ def _merged(work: Work, coupons: Sequence[Coupon]) -> list[Coupon]:
 async def load_range(connection: Connection, work: Work, entry: Entry) -> None:
     """Load the slice a barrier ranges over into `work.due`; what came before must be written."""
     record = entry.record
-    work.due = None
+    work.due = work.selection = None
     if record is None or entry.dead is not None:
         return
-    if isinstance(record.data, RunDue):
+    if isinstance(record.data, VoidMatching):
+        work.selection = await load_selection(connection, work, entry, SLICE)
+        if work.selection is not None:
+            work.selection.coupons = _merged(work, work.selection.coupons)
+    elif isinstance(record.data, RunDue):
         work.due = await _due_slice(connection, work, entry)
     elif isinstance(record.data, VoidCampaign):
         campaign = work.campaigns.get(entry.campaign_id())

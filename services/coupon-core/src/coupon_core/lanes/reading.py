@@ -17,6 +17,7 @@ from contracts.campaigns import GeneratedSupply
 from contracts.commands import (
     COMMAND_RECORD,
     LANE_WIDE,
+    ChangeQuantity,
     CommandRecord,
     GenerateCampaign,
     GenerateCodes,
@@ -122,7 +123,7 @@ class Reader:
             entry.effects = len(command.codes)
         elif kind is VoidCoupons:
             entry.effects = len(command.coupons)
-        elif kind is GenerateCodes or (kind is GenerateCampaign and _writes_codes(command)):
+        elif kind is GenerateCodes or kind is ChangeQuantity or (kind is GenerateCampaign and _writes_codes(command)):
             entry.effects = SLICE
         return None
 

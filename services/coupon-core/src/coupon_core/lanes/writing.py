@@ -42,6 +42,9 @@ async def write_state(connection: Connection, work: Work) -> None:
     if work.new_exports:
         await code_rows.write_ranges(connection, work.new_exports)
         work.new_exports = []
+    if work.new_voids:
+        await code_rows.write_voids(connection, work.new_voids)
+        work.new_voids = []
 
 
 async def write_rest(connection: Connection, work: Work) -> list[JournalRow]:

@@ -166,6 +166,15 @@ CREATE TABLE exported_range (
     PRIMARY KEY (campaign, first)
 );
 
+-- Exported codes that became void while nobody held them: of each number in the range of which there is no coupon.
+CREATE TABLE voided_range (
+    campaign bigint NOT NULL,
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    codes bigint NOT NULL CHECK (codes BETWEEN 1 AND last - first + 1),
+    PRIMARY KEY (campaign, first)
+);
+
 CREATE TABLE code_block (
     block bigint PRIMARY KEY,
     campaign bigint NOT NULL,
@@ -243,6 +252,6 @@ CREATE TABLE dead_letter (
 
 -- migrate: rollback
 
-DROP TABLE dead_letter, refusal, journal, outcome, code_key, code_block, exported_range, uploaded_code, redemption,
+DROP TABLE dead_letter, refusal, journal, outcome, code_key, code_block, voided_range, exported_range, uploaded_code, redemption,
     period_count, coupon, campaign, lane_fact_history, lane_fact, lane, platform;
 DROP FUNCTION journal_is_append_only;

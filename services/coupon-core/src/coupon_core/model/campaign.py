@@ -169,6 +169,12 @@ class Campaign:
         if self.budget is not None:
             self.budget_reserved += count * self.coupon_worth()
 
+    def void_codes(self, count: int) -> None:
+        """Exported codes that nobody holds become void: counted as issued and voided, without a coupon each."""
+        self.export(-count)
+        self.issued += count
+        self.counts[VOIDED] += count
+
     def use(self, coupon: Coupon, units: int, discount: int) -> None:
         """Take units of a coupon held or reserved; its state is the caller's."""
         coupon.beyond_state = True

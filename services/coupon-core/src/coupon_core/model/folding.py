@@ -99,6 +99,8 @@ class Folding:
     coupons: dict[int, Coupon] = field(default_factory=dict)
     redemptions: dict[int, list[Redemption]] = field(default_factory=dict)
     exported: list[tuple[int, int]] = field(default_factory=list)
+    voided: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges of exported codes that became void while nobody held them."""
     caused_of: dict[int, CausedBy] = field(default_factory=dict)
     """Of the wanted coupons."""
     over: bool = False
@@ -193,7 +195,8 @@ class Folding:
     def write_down(self, done: int) -> None:
         """Codes up to this number are written down."""
         campaign = self._at_work()
-        campaign.last_number = campaign.available = done
+        campaign.available += done - campaign.last_number
+        campaign.last_number = done
 
     def generated(self, told: Told) -> None:
         campaign = self._at_work()
@@ -223,6 +226,10 @@ class Folding:
         self.exported.append((first, last))
         self._at_work().export(last - first + 1)
         self._at_work().last_number = last
+
+    def void_codes(self, told: Told) -> None:
+        self.voided.append((told.data["first"], told.data["last"]))
+        self._at_work().void_codes(told.data["count"])
 
     # --- what happens to a coupon
 
@@ -356,6 +363,7 @@ FOLD: dict[type[Fact], Fold] = {
     events.CampaignEnded: _state("ended"),
     events.CodesUploaded: Folding.upload,
     events.CodesExported: Folding.export,
+    events.CodesVoided: Folding.void_codes,
     events.CouponIssued: Folding.issue,
     events.CouponReserved: Folding.reserve,
     events.CouponReleased: Folding.release,

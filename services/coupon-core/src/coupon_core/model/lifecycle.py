@@ -80,9 +80,9 @@ Table = Mapping[str, Mapping[str, Cell]]
 """Operation → state → answer."""
 
 CampaignOperation = Literal[
-    "generate", "publish", "activate", "finish generating", "fail generating", "amend", "change quantity",
-    "upload codes", "export codes", "unpublish", "pause", "resume", "stop", "issue", "use", "release", "return",
-    "void", "exhaust", "replenish", "end",
+    "generate", "publish", "activate", "write codes", "finish generating", "fail generating", "amend",
+    "change quantity", "upload codes", "export codes", "unpublish", "pause", "resume", "stop", "issue", "use",
+    "release", "return", "void", "exhaust", "replenish", "end",
 ]  # fmt: skip
 """`use`: reserve or redeem. `exhaust`, `replenish` and `end` are core's own: the stock ran out, there is some again,
 time is over."""
@@ -153,6 +153,7 @@ CAMPAIGNS: Table = _table(
         "publish": (To(("active",)), *(_EXISTS,) * 8),
         "activate": (_UNKNOWN, To(("generating", "active"), "at once active where it is published, not generated"),
                      *(_FORBIDDEN,) * 7),
+        "write codes": (_UNKNOWN, _FORBIDDEN, _SAME, _SAME, _SAME, _SAME, *(_FORBIDDEN,) * 3),
         "finish generating": (_UNKNOWN, _FORBIDDEN, To(("active",)), *(_FORBIDDEN,) * 6),
         "fail generating": (_UNKNOWN, _FORBIDDEN, To(("failed",)), *(_FORBIDDEN,) * 6),
         "amend": (_UNKNOWN, _SAME, _FORBIDDEN, _SAME, _SAME, _SAME, *(_FORBIDDEN,) * 3),
@@ -183,6 +184,7 @@ CAMPAIGNS: Table = _table(
 
 DONE_TO_IT: dict[str, str] = {
     "activate": "activated",
+    "write codes": "given further codes",
     "finish generating": "generated",
     "fail generating": "given up",
     "amend": "amended",

@@ -6,9 +6,13 @@ from contracts.refusals import Refusal
 
 
 class Refused(Exception):
-    """A rule said no. Raised by operations before they changed anything but overdue coupons; caught in `decide`."""
+    """A rule said no. Raised by operations before they changed anything but overdue coupons; caught in `decide`.
 
-    def __init__(self, refusal: Refusal, coupon: int | None = None) -> None:
+    `told` is what whoever asked is told, where that must not be the reason that is kept.
+    """
+
+    def __init__(self, refusal: Refusal, coupon: int | None = None, told: Refusal | None = None) -> None:
         super().__init__(refusal.code)
         self.refusal = refusal
         self.coupon = coupon
+        self.told = told or refusal

@@ -7,6 +7,7 @@ from typing import Any
 from contracts.commands import ExportCodes, UploadCodes
 from contracts.events import CodesExported, CodesUploaded
 from contracts.refusals import (
+    CodeOfPattern,
     CodesNeedReceiver,
     CodesNotExportable,
     CodesNotUploadable,
@@ -20,7 +21,7 @@ from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.refused import Refused
 from coupon_core.operations.limits import note_pool_low
 from coupon_core.operations.manage import note_exhausted
-from coupon_core.operations.serials import take_range
+from coupon_core.operations.serials import own_codes, take_range
 from coupon_core.work import Call, UploadedCode
 
 
@@ -31,6 +32,7 @@ def upload(call: Call) -> dict[str, Any]:
     if campaign.supply != "uploaded":
         raise Refused(CodesNotUploadable(supply=campaign.supply))
     allow(campaign, "upload codes", call.now)
+    own = own_codes(call.work.codes, campaign)
     seen: set[str] = set()
     rows: list[dict[str, Any]] = []
     accepted = 0
@@ -44,6 +46,8 @@ def upload(call: Call) -> dict[str, Any]:
             why_not = RepeatedInRequest()
         elif call.work.uploaded.get((campaign.number, code)) is not None:
             why_not = CodeTaken()
+        elif own is not None and own.number_of(code) is not None:
+            why_not = CodeOfPattern()  # it may be made when the quantity is raised
         if code is None or why_not is not None:
             rows.append({"row": index, "refusal": call.refuse_row(index, why_not or CodeUnreadable())})
             continue

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from contracts.commands import GenerateCodes, RunDue, VoidCampaign, record_for
+from contracts.commands import GenerateCodes, RunDue, VoidCampaign, VoidMatching, record_for
 from contracts.identifiers import continuation_id, lane_key
+from contracts.refusals import NotAllowed
 from coupon_core.model.campaign import Campaign
+from coupon_core.model.refused import Refused
 from coupon_core.work import Call
 
 CONTINUATION_LIFE = timedelta(days=29)
 """How long after the record before it a continuation may still act."""
 
 
-def continue_campaign(call: Call, campaign: Campaign, command: GenerateCodes | VoidCampaign, number: int) -> None:
+def continue_campaign(
+    call: Call, campaign: Campaign, command: GenerateCodes | VoidCampaign | VoidMatching, number: int
+) -> None:
     """Append a campaign's next slice to its own lane; `number` tells slices of one command apart."""
     record = record_for(
         command,
@@ -25,6 +29,16 @@ def continue_campaign(call: Call, campaign: Campaign, command: GenerateCodes | V
         notafter=call.entry.time + CONTINUATION_LIFE,
     )
     call.work.continuations.append((call.lane.partition, record))
+
+
+def refuse_cursor(call: Call, cursor: int) -> None:
+    """Let core alone say how far sliced work has come: whoever else did could leave something out unseen.
+
+    Raises:
+        Refused: somebody else named a cursor.
+    """
+    if cursor and call.entry.writer != "core":
+        raise Refused(NotAllowed(actor=call.record.actor, operation="say where sliced work goes on"))
 
 
 def continue_lane(call: Call, command: RunDue) -> None:

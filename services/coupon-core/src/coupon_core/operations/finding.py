@@ -8,7 +8,7 @@ from contracts.commands import CouponReference
 from contracts.events import CouponReleased
 from contracts.refusals import CouponNotFound, NotThisUsersCoupon
 from coupon_core.codes.generated import normalise
-from coupon_core.model.campaign import EXPIRED, HELD, REDEEMED, RESERVED, Campaign, Coupon
+from coupon_core.model.campaign import EXPIRED, HELD, REDEEMED, RESERVED, VOIDED, Campaign, Coupon
 from coupon_core.model.recording import Cause, instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.manage import note_exhausted
@@ -35,13 +35,15 @@ def find(
     """The coupon meant. Where a user holds several of a shared code: the one this order reserved, then by `wanted`.
 
     Raises:
-        Refused: `coupon_not_found`; `not_this_users_coupon` where the reference names another user than the holder.
+        Refused: `coupon_not_found`; `not_this_users_coupon` where the reference names another user than the holder,
+            which only staff of the campaign's owner are told: to all others it is a coupon that is not there.
     """
     found = _find(call.work, campaign, reference, wanted, order)
     if found is None:
         raise Refused(CouponNotFound())
     if isinstance(found, Coupon) and reference.user is not None and found.user not in (None, reference.user):
-        raise Refused(NotThisUsersCoupon(), found.number)
+        not_there = None if call.by_staff_of(campaign) else CouponNotFound()
+        raise Refused(NotThisUsersCoupon(), found.number, not_there)
     return found
 
 
@@ -65,13 +67,18 @@ def _find(
         coupon = work.coupons.get((number, generated))
         if coupon is not None:
             return coupon
-        ranges = work.exported.get(number, [])
-        return Bearer(generated, None, None) if any(first <= generated <= last for first, last in ranges) else None
+        if _within(work.voided.get(number, []), generated):
+            return Coupon(number, generated, None, VOIDED, 0, campaign.created_at)  # it has no row, and gets none
+        return Bearer(generated, None, None) if _within(work.exported.get(number, []), generated) else None
     coupon = work.by_code.get((number, code))
     if coupon is not None:
         return coupon
     uploaded = work.uploaded.get((number, code))
     return Bearer(uploaded.position, uploaded.code, uploaded) if uploaded is not None and not uploaded.taken else None
+
+
+def _within(ranges: list[tuple[int, int]], number: int) -> bool:
+    return any(first <= number <= last for first, last in ranges)
 
 
 def _of_user(work: Work, campaign: int, user: str | None, wanted: tuple[int, ...], order: str | None) -> Coupon | None:

@@ -1,5 +1,8 @@
 """Codes written down before somebody holds one: a job in slices, each a command that carries the cursor.
 
+A campaign that is being generated is given all of them first; one that goes on is given those that a raised quantity
+lacks, and can be used meanwhile.
+
 The codes follow from the campaign's id, its pattern and the code key, so the same job gives the same codes wherever
 it was interrupted; the cursor is the campaign's own count, so no slice happens twice.
 """
@@ -33,7 +36,7 @@ def begin(call: Call, campaign: Campaign, rules: dict[str, int]) -> None:
 
     `rules`: versions of the building rules a draft was checked against when it was activated.
     """
-    stored = campaign.supply == "uploaded" and campaign.pattern is not None
+    stored = are_written_down(campaign)
     started = CampaignGenerationStarted(total=campaign.quantity if stored else None, rules=rules)
     call.work.recorder(campaign).campaign_event(call.cause, started)
     if stored:
@@ -42,11 +45,25 @@ def begin(call: Call, campaign: Campaign, rules: dict[str, int]) -> None:
         _finish(call, campaign)
 
 
+def are_written_down(campaign: Campaign) -> bool:
+    """Whether the campaign's codes are made by a job before somebody holds them."""
+    return campaign.supply == "uploaded" and campaign.pattern is not None
+
+
+def write_missing(call: Call, campaign: Campaign, before: int) -> None:
+    """Begin to write down the codes that the quantity has and that are not there; `before` is what it was.
+
+    Where codes were missing before, a job is under way, which goes on up to what the quantity is by then.
+    """
+    if before <= campaign.last_number < (campaign.quantity or 0):
+        _write_slice(call, campaign)
+
+
 def generate_codes(call: Call) -> dict[str, Any]:
-    """The next slice of the codes of a campaign that is `generating`; the last one makes it active."""
+    """The next slice of the codes of a campaign; the last one makes one that is `generating` active."""
     command: GenerateCodes = call.command
     campaign = call.own_campaign()
-    allow(campaign, "finish generating", call.now)
+    allow(campaign, "write codes", call.now)
     if command.after != campaign.last_number:
         raise Refused(CampaignStateForbids(state=campaign.state, operation="generated from there"))
     _write_slice(call, campaign)
@@ -55,12 +72,14 @@ def generate_codes(call: Call) -> dict[str, Any]:
 
 def _write_slice(call: Call, campaign: Campaign) -> None:
     """Write the next codes down and order the slice after them, or finish."""
-    total = campaign.quantity or 0
-    if call.now >= campaign.ends:
+    total, making = campaign.quantity or 0, campaign.state == "generating"
+    if making and call.now >= campaign.ends:
         _fail(call, campaign, CampaignOver(ends=campaign.ends).as_json()["message"])
         return
     before = campaign.last_number
     count = min(SLICE, total - before)
+    if count <= 0:
+        return  # the quantity was lowered meanwhile
     work, own = call.work, own_codes(call.work.codes, campaign)
     if own is None:
         raise ValueError("codes are written down of campaigns with a pattern only")
@@ -74,11 +93,12 @@ def _write_slice(call: Call, campaign: Campaign) -> None:
     campaign.available += count
     campaign.changed = True
     done, recorder = campaign.last_number, work.recorder(campaign)
-    if done == total:
+    if making and done == total:
         _finish(call, campaign)
         return
     recorder.campaign_event(call.cause, CampaignGenerationProgressed(done=done, total=total))
-    continue_campaign(call, campaign, GenerateCodes(after=done), done)
+    if done < total:
+        continue_campaign(call, campaign, GenerateCodes(after=done), done)
 
 
 def cancel(call: Call) -> dict[str, Any]:

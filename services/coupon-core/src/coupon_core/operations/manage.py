@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contracts.commands import ChangeQuantity, PauseCampaign, StopCampaign, VoidCampaign
+from contracts.commands import MOST_STORED, ChangeQuantity, PauseCampaign, StopCampaign, VoidCampaign
 from contracts.events import (
     CampaignExhausted,
     CampaignPaused,
@@ -14,12 +14,13 @@ from contracts.events import (
     CampaignStopped,
     CampaignUnpublished,
 )
-from contracts.refusals import BudgetExhausted, QuantityBelowIssued
+from contracts.refusals import BudgetExhausted, QuantityBelowIssued, TooManyToStore
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.lifecycle import allow, move, none_left
 from coupon_core.model.refused import Refused
 from coupon_core.operations.building import check_quantity
 from coupon_core.operations.continuing import continue_campaign
+from coupon_core.operations.generating import are_written_down, write_missing
 from coupon_core.operations.limits import note_pool_low
 from coupon_core.operations.serials import check_code_space
 from coupon_core.work import Call
@@ -82,7 +83,7 @@ def unpublish(call: Call) -> dict[str, Any]:
 
 
 def change_quantity(call: Call) -> dict[str, Any]:
-    """Raise or lower the quantity, never below what is issued or exported."""
+    """Raise or lower the quantity, never below what is issued or exported. Stored codes that it lacks are made."""
     command: ChangeQuantity = call.command
     campaign = call.own_campaign()
     allow(campaign, "change quantity", call.now)
@@ -90,6 +91,9 @@ def change_quantity(call: Call) -> dict[str, Any]:
     if command.quantity < committed:
         raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
     check_quantity(call.lane.facts, campaign.owner, command.quantity)
+    stored = are_written_down(campaign)
+    if stored and command.quantity > MOST_STORED:
+        raise Refused(TooManyToStore(most=MOST_STORED))
     check_code_space(campaign.pattern, command.quantity)
     before, left = campaign.quantity, campaign.stock_left()
     campaign.quantity = command.quantity
@@ -97,6 +101,8 @@ def change_quantity(call: Call) -> dict[str, Any]:
     call.work.recorder(campaign).campaign_event(
         call.cause, CampaignQuantityChanged(before=before, after=command.quantity)
     )
+    if stored and campaign.state != "draft":
+        write_missing(call, campaign, before or 0)
     note_pool_low(call, campaign, left)
     note_exhausted(call, campaign)
     return _answer(campaign) | {"quantity": campaign.quantity}

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from contracts.campaigns import CouponState
 from contracts.identifiers import split_coupon_id
+from contracts.refusals import CouponNotFound, NotThisUsersCoupon
 from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, last_four, normalise, version_of
 from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.recording import instant
@@ -173,7 +174,7 @@ async def search(source: Source, request: Request) -> dict[str, Any]:
         items = await _whole(source, connection, coupons, asked.party, with_codes=asked.codes == "1")
         meant = None if asked.code is None else [split_coupon_id(item["id"]) for item in items]
         refusals = await searching.refusals_about(connection, asked.party, asked.user, asked.order, meant, MOST_FOUND)
-    return {"coupons": items, "refusals": [_refusal_item(refusal) for refusal in refusals]}
+    return {"coupons": items, "refusals": [_refusal_item(refusal, asked.party) for refusal in refusals]}
 
 
 async def _found(source: Source, connection: Connection, asked: SearchedCoupons) -> list[CouponView]:
@@ -202,8 +203,9 @@ async def _by_code(
     found = await searching.coupons_with_code(connection, party, normal, user, MOST_FOUND)
     for campaign, number in await places_of_code(source, connection, code, party, redeemable=False):
         held = await searching.coupons_at(connection, party, [(campaign.number, number)])
-        if not held and await searching.is_exported(connection, campaign.number, number):
-            held = [CouponView(campaign.number, number, None, None, 0, None, None)]
+        if not held:
+            code_alone = await searching.code_nobody_holds(connection, campaign.number, number)
+            held = [] if code_alone is None else [code_alone]
         found += held
     return found
 
@@ -298,14 +300,19 @@ def _redemption_item(redemption: Redemption) -> dict[str, Any]:
     }
 
 
-def _refusal_item(refusal: searching.RefusalView) -> dict[str, Any]:
+def _refusal_item(refusal: searching.RefusalView, party: str | None) -> dict[str, Any]:
+    """A refusal that was kept. Only staff and the owner see that a code was another user's: see `finding.find`."""
     campaign = None if refusal.campaign is None else str(refusal.campaign)
+    coupon = None if refusal.coupon is None or campaign is None else f"{campaign}.{refusal.coupon}"
+    body = json.loads(refusal.body)
+    if body["code"] == NotThisUsersCoupon.code and party not in (None, refusal.owner):
+        body, coupon = CouponNotFound().as_json(), None
     return {
         "command": str(refusal.command),
         "at": instant(refusal.at),
-        **json.loads(refusal.body),
+        **body,
         "campaign": campaign,
         "user": refusal.user,
         "order": refusal.order,
-        "coupon": None if refusal.coupon is None or campaign is None else f"{campaign}.{refusal.coupon}",
+        "coupon": coupon,
     }

@@ -9,11 +9,12 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import islice
 
-from contracts.commands import AmendCampaign, VoidCampaign
+from contracts.commands import AmendCampaign, VoidCampaign, VoidMatching
 from coupon_core.lanes.loading import SLICE, load
 from coupon_core.model.campaign import HELD, RESERVED, Campaign
 from coupon_core.model.folding import Folding
 from coupon_core.model.lane import LaneState
+from coupon_core.model.selecting import of_all
 from coupon_core.queries.looking_back import fold
 from coupon_core.queries.source import Source
 from coupon_core.storage import Connection
@@ -21,7 +22,7 @@ from coupon_core.storage.codes import codes_at
 from coupon_core.storage.lanes import facts_before
 from coupon_core.work import DueRange, Entry, UploadedCode, Work
 
-REWOUND = (VoidCampaign, AmendCampaign)
+REWOUND = (VoidCampaign, VoidMatching, AmendCampaign)
 """Barriers before which the view can be put back."""
 
 
@@ -40,7 +41,7 @@ async def rewound(
     work.campaigns[campaign.id] = _there(folding)
     await load(connection, work, [entry])
     work.outcomes.clear()
-    ranged = isinstance(entry.record.data, VoidCampaign)
+    ranged = isinstance(entry.record.data, VoidCampaign | VoidMatching)
     wanted = None if ranged else {number for _, number in work.coupons}
     folding = Folding(campaign.id, wanted, upto=seq, number=campaign.number, partition=campaign.partition)
     await fold(connection, campaign, folding)
@@ -53,6 +54,12 @@ async def rewound(
         still = [c for n, c in sorted(folding.coupons.items()) if n > after and c.state in (HELD, RESERVED)]
         work.coupons |= {(campaign.number, coupon.number): coupon for coupon in still}
         work.due = DueRange([(_there(folding), still[:SLICE])], more=len(still) > SLICE)
+    elif isinstance(entry.record.data, VoidMatching):
+        then = _there(folding)
+        work.coupons |= {(campaign.number, number): coupon for number, coupon in folding.coupons.items()}
+        work.selection = of_all(
+            then, folding.coupons, folding.exported, folding.voided, entry.record.data, SLICE, dry_run=False, now=at
+        )
     return work
 
 
@@ -83,6 +90,7 @@ def _put_back(work: Work, folding: Folding) -> None:
         elif uploaded is not None:
             uploaded.taken = folding.knows(uploaded.position)
     work.exported[campaign.number] = list(folding.exported)
+    work.voided[campaign.number] = list(folding.voided)
     work.redemptions = {(campaign.number, number): rows for number, rows in folding.redemptions.items()}
     for period in work.period_counts.values():
         period.issued = sum(period.begins <= at < period.ends for at in folding.issues)

@@ -45,6 +45,8 @@ class Question(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     party: Party
+    actor: Annotated[str, Field(max_length=200)] = "service:core"
+    """Who asks: staff of the campaign's owner are told more than others."""
     campaign: UUID | None = None
     code: CodeText
     user: UserId | None = None
@@ -62,6 +64,7 @@ class Trial:
     work: Work
     campaign: Campaign
     party: str
+    actor: str
     now: datetime
     command: RedeemCoupon
 
@@ -73,7 +76,7 @@ class Trial:
             source="/coupon-core",
             subject=self.campaign.text,
             party=self.party,
-            actor="service:core",
+            actor=self.actor,
             notafter=self.now + timedelta(seconds=1),
         )
         # In record time `decide` takes max(lane clock, this time); in told time the lane's clock alone.
@@ -93,6 +96,7 @@ class Trial:
 
 
 def _make_usable(trial: Trial, reason: Reason) -> None:
+    trial.work.voided.clear()
     coupon = trial.coupon(reason)
     if coupon is not None:
         coupon.state, coupon.reserved_order, coupon.due_at, coupon.reserved_units = HELD, None, None, None
@@ -234,7 +238,10 @@ async def validate(source: Source, request: Request) -> dict[str, Any]:
                 return _answer([_ambiguous([one.text for one, _ in several])], as_of)
             campaign = several[0][0]
         trial = await _trial(source, connection, campaign, question)
-    return _judge(trial)
+    answer = _judge(trial)
+    if question.campaign is None and answer["reasons"][:1] == [CouponNotFound().as_json()]:
+        return _answer([CouponNotFound().as_json()], as_of)  # as if no campaign had been found
+    return answer
 
 
 def _redeems_at(campaign: Campaign, party: str) -> bool:
@@ -255,7 +262,7 @@ async def _trial(source: Source, connection: Connection, campaign: Campaign, que
         attributes=question.attributes,
     )
     now = source.now(lane.clock) or datetime.now(UTC)
-    trial = Trial(work, campaign, question.party, now, command)
+    trial = Trial(work, campaign, question.party, question.actor, now, command)
     record = record_for(
         command,
         id=uuid4(),
@@ -289,7 +296,7 @@ def _judge(trial: Trial) -> dict[str, Any]:
             break
         take_away(trial, said)
     shown = {"currency": campaign.terms.currency, "exponent": exponent_of(campaign.terms.currency)}
-    hidden = any(reason["code"] == "not_this_users_coupon" for reason in reasons)
+    hidden = any(reason["code"] in ("not_this_users_coupon", "coupon_not_found") for reason in reasons)
     if campaign.in_parts and number is not None and not hidden:
         name = "balance" if campaign.gift else "uses_left"
         shown[name] = left.get(number, capacity(campaign.terms))

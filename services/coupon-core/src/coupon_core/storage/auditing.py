@@ -37,12 +37,16 @@ WITH counted AS (
         count(*) FILTER (WHERE state = 4) AS burned, count(*) FILTER (WHERE state = 5) AS voided,
         count(*) FILTER (WHERE state = 6) AS expired
     FROM coupon WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
+), void AS (
+    SELECT campaign, sum(codes)::bigint AS codes FROM voided_range
+    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 )
 SELECT c.id, NULL::int, 'counter ' || each.name, each.coupons::text, each.counter::text
-FROM campaign c LEFT JOIN counted k ON k.campaign = c.number CROSS JOIN LATERAL (VALUES
-    ('issued', c.issued, coalesce(k.issued, 0)), ('held', c.held, coalesce(k.held, 0)),
+FROM campaign c LEFT JOIN counted k ON k.campaign = c.number LEFT JOIN void v ON v.campaign = c.number
+CROSS JOIN LATERAL (VALUES
+    ('issued', c.issued, coalesce(k.issued, 0) + coalesce(v.codes, 0)), ('held', c.held, coalesce(k.held, 0)),
     ('reserved', c.reserved, coalesce(k.reserved, 0)), ('redeemed', c.redeemed, coalesce(k.redeemed, 0)),
-    ('burned', c.burned, coalesce(k.burned, 0)), ('voided', c.voided, coalesce(k.voided, 0)),
+    ('burned', c.burned, coalesce(k.burned, 0)), ('voided', c.voided, coalesce(k.voided, 0) + coalesce(v.codes, 0)),
     ('expired', c.expired, coalesce(k.expired, 0))
 ) AS each(name, counter, coupons)
 WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND each.counter <> each.coupons
@@ -121,11 +125,15 @@ WITH counted AS (
 ), uploaded AS (
     SELECT campaign, count(*) AS codes FROM uploaded_code
     WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
+), void AS (
+    SELECT campaign, sum(codes)::bigint AS codes FROM voided_range
+    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 )
 SELECT c.id, NULL::int, 'numbers used', c.last_number::text, used::text
 FROM campaign c LEFT JOIN counted k ON k.campaign = c.number LEFT JOIN uploaded u ON u.campaign = c.number
+LEFT JOIN void v ON v.campaign = c.number
 CROSS JOIN LATERAL (SELECT CASE c.supply
-    WHEN 'generated' THEN coalesce(k.coupons, 0) + c.exported
+    WHEN 'generated' THEN coalesce(k.coupons, 0) + c.exported + coalesce(v.codes, 0)
     WHEN 'uploaded' THEN coalesce(u.codes, 0)
     ELSE coalesce(k.coupons, 0) END AS used) numbers
 WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND (used <> c.last_number OR k.greatest > c.last_number)
@@ -145,10 +153,35 @@ WITH ranges AS (
         WHERE k.campaign = e.campaign AND k.number BETWEEN e.first AND e.last
     ) held
     WHERE $1::bigint[] IS NULL OR e.campaign = ANY($1) GROUP BY e.campaign
+), void AS (
+    SELECT campaign, sum(codes)::bigint AS codes FROM voided_range
+    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 )
-SELECT c.id, NULL::int, 'exported codes nobody holds', coalesce(r.outstanding, 0)::text, c.exported::text
-FROM campaign c LEFT JOIN ranges r ON r.campaign = c.number
-WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND c.exported <> coalesce(r.outstanding, 0)
+SELECT c.id, NULL::int, 'exported codes nobody holds', outstanding::text, c.exported::text
+FROM campaign c LEFT JOIN ranges r ON r.campaign = c.number LEFT JOIN void v ON v.campaign = c.number
+CROSS JOIN LATERAL (SELECT coalesce(r.outstanding, 0) - coalesce(v.codes, 0) AS outstanding) o
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND c.exported <> outstanding
+"""
+VOIDED_CODES = """
+SELECT c.id, NULL::int, 'void codes from ' || v.first || ' to ' || v.last, held.codes::text, v.codes::text
+FROM voided_range v JOIN campaign c ON c.number = v.campaign CROSS JOIN LATERAL (
+    SELECT v.last - v.first + 1 - count(*) AS codes FROM coupon k
+    WHERE k.campaign = v.campaign AND k.number BETWEEN v.first AND v.last
+) held
+WHERE ($1::bigint[] IS NULL OR v.campaign = ANY($1)) AND v.codes <> held.codes
+"""
+VOIDED_RANGES = """
+SELECT c.id, NULL::int, 'void range from ' || v.first, 'above ' || v.before || ', exported in whole',
+    v.first || ' to ' || v.last || ', ' || exported.numbers || ' exported'
+FROM (
+    SELECT campaign, first, last, coalesce(max(last) OVER (
+        PARTITION BY campaign ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+    FROM voided_range WHERE $1::bigint[] IS NULL OR campaign = ANY($1)
+) v JOIN campaign c ON c.number = v.campaign CROSS JOIN LATERAL (
+    SELECT coalesce(sum(least(e.last, v.last) - greatest(e.first, v.first) + 1), 0) AS numbers
+    FROM exported_range e WHERE e.campaign = v.campaign AND e.first <= v.last AND e.last >= v.first
+) exported
+WHERE v.first <= v.before OR exported.numbers <> v.last - v.first + 1
 """
 RANGES = """
 SELECT c.id, NULL::int, 'exported range from ' || e.first,
@@ -275,7 +308,8 @@ WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND c.chain IS DISTINCT FROM 
 """
 
 OF_CAMPAIGNS = (
-    LEDGER, SUM, QUANTITY, STATE_UNKNOWN, RESERVATION, NUMBERS, STORED_CODE, EXPORTED, RANGES, AVAILABLE, TAKEN,
+    LEDGER, SUM, QUANTITY, STATE_UNKNOWN, RESERVATION, NUMBERS, STORED_CODE, EXPORTED, RANGES, VOIDED_CODES,
+    VOIDED_RANGES, AVAILABLE, TAKEN,
     REDEMPTIONS, REDEMPTION_COMMAND, BLOCKS, BLOCK_LANE, DUE, COUPON_DUE, PERIODS, EVENTS, EVENT_LANE, CHAIN,
     *OF_WORTH,
 )  # fmt: skip

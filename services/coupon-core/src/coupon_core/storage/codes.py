@@ -106,16 +106,27 @@ async def write_blocks(connection: Connection, blocks: Sequence[tuple[int, int, 
 
 
 RANGES = """
-SELECT e.campaign, e.first, e.last FROM unnest($1::bigint[], $2::bigint[]) AS wanted(campaign, number)
+SELECT e.campaign, e.first, e.last, v.first, v.last
+FROM unnest($1::bigint[], $2::bigint[]) AS wanted(campaign, number)
 CROSS JOIN LATERAL (
     SELECT * FROM exported_range WHERE campaign = wanted.campaign AND first <= wanted.number
     ORDER BY first DESC LIMIT 1
-) e WHERE e.last >= wanted.number
+) e
+LEFT JOIN LATERAL (
+    SELECT * FROM voided_range WHERE campaign = wanted.campaign AND first <= wanted.number
+    ORDER BY first DESC LIMIT 1
+) v ON v.last >= wanted.number
+WHERE e.last >= wanted.number
 """
 
 
-async def ranges_with(connection: Connection, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """Exported ranges that hold these (campaign number, coupon number)."""
+async def ranges_with(
+    connection: Connection, pairs: Sequence[tuple[int, int]]
+) -> list[tuple[int, int, int, int | None, int | None]]:
+    """Exported ranges that hold these (campaign number, coupon number): campaign, first, last.
+
+    With the first and last number of the voided range that holds the number too; None: none does.
+    """
     rows = await connection.fetch(RANGES, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
     return [tuple(row) for row in rows]
 
@@ -128,6 +139,58 @@ INSERT INTO exported_range (campaign, first, last) SELECT * FROM unnest($1::bigi
 async def write_ranges(connection: Connection, ranges: Sequence[tuple[int, int, int]]) -> None:
     """Store exported ranges (campaign number, first, last)."""
     await connection.execute(INSERT_RANGES, *[list(column) for column in zip(*ranges, strict=True)])
+
+
+INSERT_VOIDS = """
+INSERT INTO voided_range (campaign, first, last, codes)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
+"""
+
+
+async def write_voids(connection: Connection, ranges: Sequence[tuple[int, int, int, int]]) -> None:
+    """Store ranges of exported codes that became void (campaign number, first, last, how many codes)."""
+    await connection.execute(INSERT_VOIDS, *[list(column) for column in zip(*ranges, strict=True)])
+
+
+def _ranges_of(table: str) -> str:
+    return f"""
+SELECT first, last FROM {table} WHERE campaign = $1 AND last > $2 AND first <= $3
+    AND first >= coalesce((SELECT max(first) FROM {table} WHERE campaign = $1 AND first <= $2 + 1), 0)
+ORDER BY first LIMIT $4
+"""
+
+
+EXPORTED_BETWEEN, VOIDED_BETWEEN = _ranges_of("exported_range"), _ranges_of("voided_range")
+
+
+async def exported_between(
+    connection: Connection, campaign: int, above: int, upto: int, limit: int
+) -> list[tuple[int, int]]:
+    """Exported ranges with numbers above one and up to another, whole and in order."""
+    return [(row[0], row[1]) for row in await connection.fetch(EXPORTED_BETWEEN, campaign, above, upto, limit)]
+
+
+async def voided_between(
+    connection: Connection, campaign: int, above: int, upto: int, limit: int
+) -> list[tuple[int, int]]:
+    """The same of ranges that became void."""
+    return [(row[0], row[1]) for row in await connection.fetch(VOIDED_BETWEEN, campaign, above, upto, limit)]
+
+
+UNHELD = """
+SELECT wanted.first, wanted.last, wanted.last - wanted.first + 1 - (
+    SELECT count(*) FROM coupon k WHERE k.campaign = $1 AND k.number BETWEEN wanted.first AND wanted.last
+) AS codes FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS wanted(first, last, place) ORDER BY wanted.place
+"""
+
+
+async def unheld(
+    connection: Connection, campaign: int, ranges: Sequence[tuple[int, int]]
+) -> list[tuple[int, int, int]]:
+    """First, last, and how many numbers of the range are no coupon's; without those that have none."""
+    firsts, lasts = [each[0] for each in ranges], [each[1] for each in ranges]
+    rows = await connection.fetch(UNHELD, campaign, firsts, lasts)
+    return [(row["first"], row["last"], row["codes"]) for row in rows if row["codes"]]
 
 
 REMEMBER_KEYS = """

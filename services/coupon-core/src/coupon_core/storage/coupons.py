@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
 
-from coupon_core.model.campaign import EXPIRED, Coupon
+from contracts.commands import CouponFilter
+from coupon_core.model.campaign import EXPIRED, Campaign, Coupon
+from coupon_core.model.selecting import Tally
 from coupon_core.storage import Connection
 from coupon_core.work import Redemption
 
@@ -69,6 +72,53 @@ async def open_coupons_after(connection: Connection, wanted: Sequence[tuple[int,
     coupons = _coupons(await connection.fetch(OPEN_AFTER, *columns))
     coupons.sort(key=lambda coupon: (coupon.campaign, coupon.number))
     return coupons
+
+
+MEANT = """k.campaign = $1 AND k.number > $2 AND k.number <= $3 AND k.state IN (1, 2)
+    AND ($4::timestamptz IS NULL OR k.issued_at >= $4) AND ($5::timestamptz IS NULL OR k.issued_at < $5)
+    AND ($6::text IS NULL OR starts_with(k.user_id, $6))"""
+BY_ALL = f"coupon k WHERE {MEANT}"
+BY_USERS = f"""(
+    SELECT coupon.* FROM unnest($7::text[]) AS wanted(user_id)
+    JOIN coupon ON coupon.user_id = wanted.user_id AND coupon.campaign = $1 OFFSET 0
+) k WHERE {MEANT}"""
+
+
+def _meant(matching: CouponFilter, campaign: int, above: int, upto: int) -> tuple[str, list[object]]:
+    users = list(dict.fromkeys(matching.users))
+    given: list[object] = [campaign, above, upto, matching.issued_from, matching.issued_before, matching.user_prefix]
+    return (BY_USERS, [*given, users]) if users else (BY_ALL, given)
+
+
+async def first_meant(
+    connection: Connection, matching: CouponFilter, campaign: int, above: int, upto: int
+) -> int | None:
+    """The least number of a held or reserved coupon that is meant, its state aside."""
+    rows, given = _meant(matching, campaign, above, upto)
+    found: int | None = await connection.fetchval(f"SELECT k.number FROM {rows} ORDER BY k.number LIMIT 1", *given)
+    return found
+
+
+async def all_meant(
+    connection: Connection, matching: CouponFilter, campaign: int, above: int, upto: int
+) -> list[Coupon]:
+    """Held and reserved coupons that are meant, their state aside, by number."""
+    rows, given = _meant(matching, campaign, above, upto)
+    return _coupons(await connection.fetch(f"SELECT {COLUMNS} FROM {rows} ORDER BY k.number", *given))
+
+
+async def tally_of(
+    connection: Connection, matching: CouponFilter, campaign: Campaign, above: int, upto: int, now: datetime
+) -> Tally:
+    """How many `all_meant` would give, as `model.selecting.tallied` sorts them."""
+    rows, given = _meant(matching, campaign.number, above, upto)
+    at = len(given) + 1
+    overdue = f"coalesce(k.due_at <= ${at}, false)"
+    statement = f"""SELECT k.state, {overdue} AS overdue,
+        CASE WHEN ${at + 1} AND {overdue} THEN k.issued_at END AS issued_at, count(*) AS coupons
+        FROM {rows} GROUP BY 1, 2, 3"""
+    found = await connection.fetch(statement, *given, now, campaign.lasting)
+    return Counter({(row["state"], row["overdue"], row["issued_at"]): row["coupons"] for row in found})
 
 
 # The index gives the order within a campaign, so that a slice of hundreds of thousands reads no more than itself.

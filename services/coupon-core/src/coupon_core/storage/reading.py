@@ -14,10 +14,11 @@ from uuid import UUID
 
 import cramjam
 
-from coupon_core.model.campaign import Campaign
+from coupon_core.model.campaign import VOIDED, Campaign
 from coupon_core.model.lane import Facts, LaneState
 from coupon_core.storage import Connection
 from coupon_core.storage.campaigns import COLUMNS, Row, from_row
+from coupon_core.storage.codes import voided_between
 from coupon_core.storage.lanes import LaneRow
 from coupon_core.work import Outcome
 from process.database import Pool
@@ -157,8 +158,12 @@ STATES = "SELECT number, state FROM coupon WHERE campaign = $1 AND number > $2 A
 
 
 async def states_between(connection: Connection, campaign: int, after: int, last: int) -> dict[int, int]:
-    """States of the coupons with numbers in (after, last] that somebody holds or held."""
-    return {row["number"]: row["state"] for row in await connection.fetch(STATES, campaign, after, last)}
+    """States of the coupons with numbers in (after, last] that somebody holds or held, and of codes that are void."""
+    states: dict[int, int] = {}
+    for first, end in await voided_between(connection, campaign, after, last, max(last - after, 0)):
+        states |= dict.fromkeys(range(max(first, after + 1), min(end, last) + 1), VOIDED)
+    states |= {row["number"]: row["state"] for row in await connection.fetch(STATES, campaign, after, last)}
+    return states
 
 
 UPLOADED = """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from coupon_core.model.campaign import Campaign
+from coupon_core.model.campaign import VOIDED, Campaign
 from coupon_core.storage import Connection
 from coupon_core.storage.campaigns import COLUMNS, Row, from_row
 from coupon_core.storage.reading import REDEEMABLE, SHOWN, VISIBLE, CouponView, views
@@ -171,12 +171,18 @@ async def coupons_with_code(
     return found + views(await connection.fetch(shared, party, code, limit, user))
 
 
-RANGE = "SELECT 1 FROM exported_range WHERE campaign = $1 AND first <= $2 AND last >= $2"
+RANGE = """
+SELECT EXISTS (SELECT 1 FROM exported_range WHERE campaign = $1 AND first <= $2 AND last >= $2) AS exported,
+    EXISTS (SELECT 1 FROM voided_range WHERE campaign = $1 AND first <= $2 AND last >= $2) AS void
+"""
 
 
-async def is_exported(connection: Connection, campaign: int, number: int) -> bool:
-    """Whether this number of a generated supply left the platform as a bearer code."""
-    return await connection.fetchval(RANGE, campaign, number) is not None
+async def code_nobody_holds(connection: Connection, campaign: int, number: int) -> CouponView | None:
+    """A number of a generated supply that left the platform as a bearer code and is no coupon's; void or not."""
+    row = await connection.fetchrow(RANGE, campaign, number)
+    if row is None or not row["exported"]:
+        return None
+    return CouponView(campaign, number, None, VOIDED if row["void"] else None, 0, None, None)
 
 
 # --- redemptions and refusals
@@ -193,10 +199,12 @@ class RefusalView:
     order: str | None
     coupon: int | None
     body: str
+    owner: str | None
+    """Of the campaign; None: there is no such campaign."""
 
 
 REFUSALS = """
-SELECT r.command, r.at, r.campaign, r.user_id, r.order_id, r.coupon, r.body
+SELECT r.command, r.at, r.campaign, r.user_id, r.order_id, r.coupon, r.body, c.owner
 FROM refusal r LEFT JOIN campaign c ON c.id = r.campaign
 WHERE ($1::text IS NULL OR r.party = $1 OR (c.owner = $1 AND r.code <> 'campaign_not_found'))
     AND ($2::text IS NULL OR r.user_id = $2) AND ($3::text IS NULL OR r.order_id = $3)

@@ -36,7 +36,7 @@ from dialects.calls import (
 from dialects.protocol import Problem, RequestRefused
 from dialects.references import make_reference
 from gateway import problems
-from gateway.bulk import BulkOutcome
+from gateway.bulk import BulkOutcome, BulkRequest
 from gateway.commanding import WAIT_SECONDS, Pending
 from gateway.external_apis.listing import all_campaigns, codes_page
 from gateway.guessing import names_code, wrong_codes
@@ -122,13 +122,7 @@ class _Doing:
         if made.pending or not call.codes:
             return made
         codes = await self.parts.bulk.upload(
-            list(enumerate(call.codes)),
-            [],
-            self.caller,
-            campaign,
-            _number(call),
-            total=len(call.codes),
-            wait_seconds=_seconds(call),
+            list(enumerate(call.codes)), self._bulk_request(call, campaign, len(call.codes))
         )
         uploaded = _bulk_outcome(codes, campaign)
         if uploaded.pending:
@@ -149,26 +143,17 @@ class _Doing:
         """Many rows, cut into commands."""
         campaign = self.campaign(call.campaign)
         if isinstance(call, IssueToUsers):
-            done = await self.parts.bulk.issue(
-                list(enumerate(call.rows)),
-                [],
-                self.caller,
-                campaign,
-                _number(call),
-                total=len(call.rows),
-                wait_seconds=_seconds(call),
-            )
+            request = self._bulk_request(call, campaign, len(call.rows))
+            done = await self.parts.bulk.issue(list(enumerate(call.rows)), request)
         else:
-            done = await self.parts.bulk.upload(
-                list(enumerate(call.codes)),
-                [],
-                self.caller,
-                campaign,
-                _number(call),
-                total=len(call.codes),
-                wait_seconds=_seconds(call),
-            )
+            request = self._bulk_request(call, campaign, len(call.codes))
+            done = await self.parts.bulk.upload(list(enumerate(call.codes)), request)
         return _bulk_outcome(done, campaign)
+
+    def _bulk_request(self, call: Ordered, campaign: UUID, total: int) -> BulkRequest:
+        return BulkRequest(
+            caller=self.caller, campaign=campaign, number=_number(call), total=total, wait_seconds=_seconds(call)
+        )
 
     async def change_coupon(self, call: ChangeCoupon) -> Outcome:
         """One command for one coupon, found by its code where no campaign is named."""
@@ -195,6 +180,7 @@ class _Doing:
                 campaign = None if call.campaign is None else str(self.campaign(call.campaign))
                 question = {
                     "party": party,
+                    "actor": self.caller.actor,
                     "campaign": campaign,
                     "code": call.code,
                     "user": call.user,

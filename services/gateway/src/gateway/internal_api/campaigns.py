@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -28,14 +28,16 @@ from contracts.commands import (
     ReturnCoupon,
     StopCampaign,
     UnpublishCampaign,
-    VoidCampaign,
     VoidCoupons,
 )
 from contracts.fields import PLATFORM, Contract, Party, UserId
 from contracts.identifiers import campaign_id
 from dialects.calls import ExportKind
+from dialects.documents import VoidAllDocument, VoidMatchingDocument
 from dialects.json_body import read_model
 from gateway.answering import not_found
+from gateway.bulk import BulkRequest
+from gateway.commanding import Caller
 from gateway.guarding import GuardedRoute, guarded
 from gateway.identity.staff import Role
 from gateway.internal_api.answers import (
@@ -53,7 +55,7 @@ from gateway.internal_api.moments import Moment
 from gateway.openapi import described, streamed
 from gateway.parts import parts_of
 from gateway.requests import dry_run, read_body, request_number, room_for, seconds_to_wait, told_moment
-from gateway.rows import CodesDocument, UsersDocument, codes_of, users_of
+from gateway.rows import CodesDocument, Rows, UsersDocument, codes_of, users_of
 from gateway.streaming import PassedOn
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=GuardedRoute)
@@ -204,17 +206,7 @@ async def issue(request: Request, campaign: UUID) -> Response:
     number = request_number(request)
     async with room_for(request):
         rows = await users_of(request)
-        outcome = await parts.bulk.issue(
-            rows.usable,
-            rows.refused,
-            staff.caller,
-            campaign,
-            number,
-            total=rows.total,
-            at=told_moment(request, told=parts.settings.clock == "told"),
-            wait_seconds=seconds_to_wait(request),
-            dry_run=dry_run(request),
-        )
+        outcome = await parts.bulk.issue(rows.usable, _bulk_request(request, staff.caller, campaign, number, rows))
     return answer_bulk(outcome, campaign)
 
 
@@ -229,18 +221,21 @@ async def upload_codes(request: Request, campaign: UUID) -> Response:
     number = request_number(request)
     async with room_for(request):
         rows = await codes_of(request)
-        outcome = await parts.bulk.upload(
-            rows.usable,
-            rows.refused,
-            staff.caller,
-            campaign,
-            number,
-            total=rows.total,
-            at=told_moment(request, told=parts.settings.clock == "told"),
-            wait_seconds=seconds_to_wait(request),
-            dry_run=dry_run(request),
-        )
+        outcome = await parts.bulk.upload(rows.usable, _bulk_request(request, staff.caller, campaign, number, rows))
     return answer_bulk(outcome, campaign)
+
+
+def _bulk_request(request: Request, caller: Caller, campaign: UUID, number: str, rows: Rows[Any]) -> BulkRequest:
+    return BulkRequest(
+        caller=caller,
+        campaign=campaign,
+        number=number,
+        total=rows.total,
+        refused=rows.refused,
+        at=told_moment(request, told=parts_of(request).settings.clock == "told"),
+        wait_seconds=seconds_to_wait(request),
+        dry_run=dry_run(request),
+    )
 
 
 COMMANDS: tuple[tuple[str, str, type[Contract], Role, str], ...] = (
@@ -257,7 +252,8 @@ COMMANDS: tuple[tuple[str, str, type[Contract], Role, str], ...] = (
     ("POST", "release", ReleaseCoupon, "operator", "Let go of a coupon held for an order"),
     ("POST", "return", ReturnCoupon, "operator", "Undo a redemption"),
     ("POST", "void", VoidCoupons, "approver", "Take coupons out of life"),
-    ("POST", "void-all", VoidCampaign, "approver", "Take all held coupons of a campaign out of life"),
+    ("POST", "void-matching", VoidMatchingDocument, "approver", "Take what matches out of life; a dry run counts it"),
+    ("POST", "void-all", VoidAllDocument, "approver", "Take all held coupons of a campaign out of life"),
     ("POST", "cancel-generation", CancelGeneration, "operator", "Give up writing codes down; the campaign fails"),
     ("POST", "export-codes", ExportCodes, "approver", "Take codes out as bearer codes"),
 )

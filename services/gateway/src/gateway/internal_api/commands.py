@@ -11,6 +11,7 @@ from starlette.responses import Response
 from contracts.answers import Reply
 from contracts.commands import ClaimCoupon, RedeemCoupon
 from contracts.fields import Contract
+from dialects.documents import ChangeDocument
 from dialects.json_body import read_model
 from gateway.answering import answer
 from gateway.commanding import Caller, Pending
@@ -26,10 +27,11 @@ logger = structlog.get_logger()
 async def carry_out(
     request: Request, parts: Parts, caller: Caller, campaign: UUID, kind: type[Contract], *, created: bool = False
 ) -> Response:
-    """Read the body as this command, send it, wait, answer."""
+    """Read the body as this command, or as the document of one, send it, wait, answer."""
     number = request_number(request)
     body = await read_body(request)
-    command = read_model(body or b"{}", kind)
+    said = read_model(body or b"{}", kind)
+    command = said.command() if isinstance(said, ChangeDocument) else said
     return await send(request, parts, caller, campaign, number, command, created=created)
 
 

@@ -72,7 +72,7 @@ async def validate(request: Request) -> Response:
     parts = parts_of(request)
     staff = await parts.staff_door.demand(request, "viewer")
     document = await read_document(request, ValidateDocument)
-    question = document.model_dump() | {"party": document.party or staff.party}
+    question = document.model_dump() | {"party": document.party or staff.party, "actor": staff.caller.actor}
     parts.wrong_codes.check(staff.caller.actor)
     answer = await parts.commanding.attributes.validate(question)
     parts.wrong_codes.count(staff.caller.actor, wrong_codes(None, answer))
