@@ -30,6 +30,7 @@ from contracts.commands import (
     CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
+    CouponFilter,
     CouponReference,
     ExportCodes,
     GenerateCampaign,
@@ -52,6 +53,7 @@ from contracts.commands import (
     UploadCodes,
     VoidCampaign,
     VoidCoupons,
+    VoidMatching,
     type_of,
 )
 from contracts.events import EVENT_RECORD, EVENT_TYPES, SEQ_HEADER, RefusalRecord
@@ -237,6 +239,7 @@ async def through_all_that_can_happen(walk: Walk) -> None:
     await walk.send(spring, RedeemCoupon(coupon=number(1), amount=900))
     await walk.done(spring, ReturnCoupon(coupon=number(1), reason='„zurück“ \u2028 \\ " \t'), OTHER)
     await walk.done(spring, VoidCoupons(coupons=(number(2), number(77)), reason="by mistake"))
+    await walk.done(spring, VoidMatching(matching=CouponFilter(states=("exported",), first=5), reason='"lost" \\'))
     await walk.done(spring, AmendCampaign.model_validate({"terms": {"name": "Spring \u2028 longer"}}))
     await walk.done(spring, PauseCampaign(reason="a pause"))
     await walk.send(spring, RedeemCoupon(coupon=number(1)))
@@ -388,6 +391,12 @@ STEPS = st.one_of(
     st.just(UnpublishCampaign()),
     st.builds(StopCampaign, reason=TEXT),
     st.builds(VoidCampaign, reason=TEXT),
+    st.builds(
+        lambda first, state, reason: VoidMatching(matching=CouponFilter(first=first, states=state), reason=reason),
+        st.integers(1, 9),
+        st.sampled_from([(), ("held",), ("exported",)]),
+        TEXT,
+    ),
 )
 DISCOUNTS = st.one_of(
     st.builds(lambda amount: {"kind": "amount_off", "amount": amount}, st.integers(1, 10**15)),

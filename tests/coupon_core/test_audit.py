@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from contracts.commands import (
+    CouponFilter,
     CouponReference,
     ExportCodes,
     RedeemCoupon,
@@ -23,6 +24,7 @@ from contracts.commands import (
     StopCampaign,
     UploadCodes,
     VoidCoupons,
+    VoidMatching,
 )
 from coupon_core.audit import audit
 from coupon_core.storage.journal import packed, unpacked
@@ -62,6 +64,7 @@ async def everything_once(core: CorePlatform) -> dict[str, UUID]:
         "generated": await generated(core, "audit generated", 500, validity=until("2026-06-30")),
         "ended": await generated(core, "audit ended", 100, validity=until("2026-03-10")),
         "stopped": await generated(core, "audit stopped", 100, validity=until("2026-06-30")),
+        "printed": await generated(core, "audit printed", 100, validity=until("2026-06-30")),
         "lasting": await generated(
             core,
             "audit lasting",
@@ -101,6 +104,13 @@ async def everything_once(core: CorePlatform) -> dict[str, UUID]:
             hold = ReserveCoupon(coupon=CouponReference(number=number), order=f"hold {number}", seconds=86_400)
             await core.done(hold, campaign=campaign)
         await core.refused(RedeemCoupon(coupon=CouponReference(number=3)), campaign=campaign)
+    printed = (await core.done(ExportCodes(count=30), campaign=made["printed"]))["codes"]
+    await core.done(RedeemCoupon(coupon=CouponReference(code=printed[6]["code"])), campaign=made["printed"])
+    stolen = VoidMatching(matching=CouponFilter(first=5, last=20), reason="stolen")
+    assert (await core.done(stolen, campaign=made["printed"]))["exported"] == 15
+    await core.refused(RedeemCoupon(coupon=CouponReference(code=printed[7]["code"])), campaign=made["printed"])
+    budget = VoidMatching(matching=CouponFilter(states=("exported",), last=5), reason="stolen")
+    assert (await core.done(budget, campaign=made["uses"]))["exported"] == 1
     await issue(core, made["lasting"], [f"u{number}" for number in range(5)])
     await core.done(ExportCodes(count=2), campaign=made["lasting"])
     await core.done(UploadCodes(codes=("A1", "A2", "A3", "A4")), campaign=made["uploaded"], party=OWNER)
@@ -139,6 +149,15 @@ CORRUPTIONS: list[tuple[str, str, str]] = [
     ("generated", "UPDATE campaign SET quantity = 1 WHERE number = $1", "issued and exported within the quantity"),
     ("generated", "UPDATE exported_range SET first = first + 1 WHERE campaign = $1", "exported codes nobody holds"),
     ("generated", "INSERT INTO exported_range VALUES ($1, 30, 31)", "exported range from 30"),
+    ("printed", "UPDATE voided_range SET codes = codes - 1 WHERE campaign = $1", "void codes from 5 to 20"),
+    ("printed", "UPDATE campaign SET voided = voided + 1, issued = issued + 1 WHERE number = $1", "counter voided"),
+    ("printed", "INSERT INTO voided_range VALUES ($1, 31, 32, 2)", "void range from 31"),
+    ("printed", "UPDATE voided_range SET last = 32 WHERE campaign = $1", "void range from 5"),
+    (
+        "printed",
+        "INSERT INTO coupon (campaign, number, user_id, state, issued_at) VALUES ($1, 10, 'x', 1, now())",
+        "void codes from 5 to 20",
+    ),
     ("uploaded", "UPDATE uploaded_code SET taken = true WHERE campaign = $1 AND position = 3", "uploaded code 3"),
     ("uploaded", "UPDATE campaign SET available = 0 WHERE number = $1", "uploaded codes not given out"),
     ("uploaded", "UPDATE coupon SET code = 'B2' WHERE campaign = $1 AND number = 2", "uploaded code 2"),

@@ -13,6 +13,7 @@ from contracts.commands import (
     BuildingRules,
     ChangeQuantity,
     ClaimCoupon,
+    CouponFilter,
     GenerateCampaign,
     IssueCoupons,
     IssueRow,
@@ -23,6 +24,7 @@ from contracts.commands import (
     SetBuildingRules,
     UnpublishCampaign,
     VoidCampaign,
+    VoidMatching,
 )
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
@@ -64,6 +66,10 @@ async def test_every_command_of_a_story_is_decided_again_as_it_was(core: CorePla
     for commands in (
         [PauseCampaign(reason="x"), ResumeCampaign(), UnpublishCampaign(), UnpublishCampaign()],
         [AmendCampaign.model_validate({"terms": {"name": "renamed", "price": 7}}), AmendCampaign(clear=("price",))],
+        [
+            VoidMatching(matching=CouponFilter(first=3, last=30), reason="leaked"),
+            RedeemCoupon(coupon=by_number(22), amount=900),
+        ],
         [ClaimCoupon(user="zoe"), ChangeQuantity(quantity=60), VoidCampaign(reason="all")],
     ):
         for command in commands:

@@ -141,6 +141,22 @@ class TestTheWalk:
         assert (issued["accepted"], issued["refused"]) == (2, 1)
         assert (await made(shop, "POST", "/coupons/redeem", {"code": f"{mark}-2", "amount": 600}))["user"] == "b"
 
+    async def test_void_by_filter_and_all_of_a_campaign(self, shop: Merchant, rival: Merchant) -> None:
+        terms = {name: value for name, value in offer().items() if name != "supply"}
+        campaign = (await made(shop, "POST", "/campaigns/generate", terms | {"quantity": 20}))["campaign"]
+        await made(shop, "POST", f"/campaigns/{campaign}/export-codes", {"count": 4})
+        await made(shop, "POST", f"/campaigns/{campaign}/issue", {"users": ["ann", "bob"]})
+        mean = {"matching": {"last": 5}, "reason": "misprint"}
+        theirs = await rival.send("POST", f"{API}/campaigns/{campaign}/void-matching", mean)
+        assert problem(theirs)[1] == "campaign_not_found"
+        done = await made(shop, "POST", f"/campaigns/{campaign}/void-matching", mean)
+        assert (done["accepted"], done["held"], done["exported"]) == (5, 1, 4)
+        cursor = await shop.send("POST", f"{API}/campaigns/{campaign}/void-all", {"reason": "r", "after": 9})
+        assert problem(cursor)[0] == 422
+        assert (await made(shop, "POST", f"/campaigns/{campaign}/void-all", {"reason": "r"}))["accepted"] == 1
+        view = await made(shop, "GET", f"/campaigns/{campaign}")
+        assert (view["voided"], view["held"], view["exported"]) == (6, 0, 0)
+
     async def test_reserve_release_void_pause_resume_and_stop(self, shop: Merchant) -> None:
         terms = offer()
         campaign = (await made(shop, "POST", "/campaigns", terms))["campaign"]

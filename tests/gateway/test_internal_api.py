@@ -100,6 +100,30 @@ class TestCampaigns:
         )
         assert redeemed["coupon"] == exported["codes"][1]["coupon"]
 
+    async def test_a_filter_is_counted_and_then_void_and_cores_cursor_is_no_field_of_it(
+        self, gateway: GatewayPlatform, campaign: str
+    ) -> None:
+        at = f"/campaigns/{campaign}"
+        await gateway.done("POST", f"{at}/issue", {"users": ["ann", "bob", "cid"]})
+        await gateway.done("POST", f"{at}/export-codes", {"count": 5})
+        mean = {"matching": {"states": ["held", "exported"], "first": 2, "last": 6}, "reason": "leaked"}
+        told = await gateway.done("POST", f"{at}/void-matching?dry_run=true", mean)
+        assert (told["accepted"], told["held"], told["exported"], told["dry_run"]) == (5, 2, 3, True)
+        assert (await gateway.done("GET", at))["voided"] == 0
+        assert (await gateway.done("POST", f"{at}/void-matching", mean))["accepted"] == 5
+        view = await gateway.done("GET", at)
+        assert (view["voided"], view["held"], view["exported"]) == (5, 1, 2)
+        for path, body, field in (
+            ("void-matching", mean | {"after": 3}, "/after"),
+            ("void-matching", mean | {"upto": 3}, "/upto"),
+            ("void-all", {"reason": "r", "after": 3}, "/after"),
+        ):
+            refused = await gateway.staff("POST", f"{at}/{path}", body)
+            assert (refused.status_code, [one["pointer"] for one in refused.json()["errors"]]) == (422, [field])
+        nothing = await gateway.staff("POST", f"{at}/void-matching", {"matching": {}, "reason": "r"})
+        assert nothing.status_code == 422
+        assert (await gateway.done("POST", f"{at}/void-all", {"reason": "r"}))["accepted"] == 1
+
     async def test_respond_async_is_answered_202_and_the_outcome_is_found(
         self, gateway: GatewayPlatform, campaign: str
     ) -> None:
