@@ -36,6 +36,8 @@ STATUS = {DONE: "done", REFUSED: "refused", DEAD: "dead"}
 
 ANOTHER_USERS = ("not_this_users_coupon", "coupon_not_found")
 """What is kept, and what all but the owner's staff are told: a coupon that is another's is as one that is not there."""
+NO_CODE = (None, "coupon_not_found")
+"""Of a code that arithmetic alone refuses nothing is kept but the answer."""
 BY_THE_WAY = {
     *("CouponExpired", "CouponReleased", "CampaignExhausted", "CampaignReplenished", "CampaignLimitReached"),
     "CampaignPoolLow",
@@ -369,7 +371,7 @@ def refusals(found: Findings) -> Told:
     for command_id, outcome in found.outcomes.items():
         if outcome["status"] == REFUSED:
             code = (as_json(outcome["body"]) or {}).get("code")
-            if (kept.get((command_id, WHOLE)), code) == ANOTHER_USERS:
+            if (kept.get((command_id, WHOLE)), code) in (ANOTHER_USERS, NO_CODE):
                 continue
             if kept.get((command_id, WHOLE)) != code:
                 yield f"{command_id} was refused as {code}, kept as {kept.get((command_id, WHOLE))}"

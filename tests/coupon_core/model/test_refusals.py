@@ -586,6 +586,20 @@ class TestAllWays:
         for command in (redeem(), ClaimCoupon(user="v"), PauseCampaign(reason="r")):
             assert lane.refused(command, campaign=campaign, party=MERCHANT) == "merchant_not_active"
 
+    def test_of_a_code_that_cannot_be_any_the_answer_alone_is_kept(self) -> None:
+        lane = MemoryLane()
+        campaign = lane.generate()
+        other = lane.generate("other")
+        theirs = lane.issue(other, "u")[0]["code"]
+        for code in ("1", "0" * 12):
+            assert lane.refused(RedeemCoupon(coupon=by_code(code)), campaign=campaign) == "coupon_not_found"
+            assert lane.refusals == []
+        void = lane.done(VoidCoupons(coupons=(by_code("1"),), reason="r"), campaign=campaign)
+        assert (void["rows"][0]["refusal"]["code"], lane.refusals) == ("coupon_not_found", [])
+        assert lane.refused(RedeemCoupon(coupon=by_code(theirs)), campaign=campaign) == "coupon_not_found"
+        assert len(lane.refusals) == 1
+        assert lane.work.not_kept == 3
+
     def test_a_wrong_code_is_not_found_whatever_is_wrong_with_it(self) -> None:
         lane = MemoryLane()
         campaign = lane.generate()
@@ -600,6 +614,39 @@ class TestAllWays:
         ):
             assert lane.refused(RedeemCoupon(coupon=by_code(code)), campaign=campaign) == "coupon_not_found"
         assert lane.done(RedeemCoupon(coupon=by_code(mine["code"].lower())), campaign=campaign)
+
+    @pytest.mark.parametrize(
+        ("party", "actor"),
+        [(MERCHANT, f"merchant:{MERCHANT}/till"), (OTHER, f"merchant:{OTHER}/till"), (MERCHANT, "app:shop")],
+    )
+    def test_a_coupon_of_another_user_is_answered_as_one_that_is_none_and_kept_as_what_it_is(
+        self, party: str, actor: str
+    ) -> None:
+        lane = MemoryLane()
+        lane.activate(MERCHANT, OTHER)
+        campaign = lane.generate(party=MERCHANT, redeemable_by=[OTHER])
+        code = lane.issue(campaign, "u")[0]["code"]
+        for coupon in (by_code(code, "v"), by_number(1).model_copy(update={"user": "v"})):
+            for command in (
+                RedeemCoupon(coupon=coupon),
+                ReserveCoupon(coupon=coupon, order=ORDER),
+                ReleaseCoupon(coupon=coupon, order=ORDER),
+                ReturnCoupon(coupon=coupon, reason="r"),
+            ):
+                theirs = lane.send(command, campaign=campaign, party=party, actor=actor)
+                of_none = command.model_copy(update={"coupon": by_code("0" * 12, "v")})
+                none = lane.send(of_none, campaign=campaign, party=party, actor=actor)
+                assert theirs.refusal == none.refusal
+                assert (lane.refusals[-1].data.code, lane.refusals[-1].data.coupon) == ("not_this_users_coupon", 1)
+        assert len(lane.refusals) == 8
+
+    def test_staff_of_the_owner_are_told_that_it_is_anothers(self) -> None:
+        lane = MemoryLane()
+        campaign = lane.generate()
+        code = lane.issue(campaign, "u")[0]["code"]
+        wrong_user = RedeemCoupon(coupon=by_code(code, "v"))
+        assert lane.refused(wrong_user, campaign=campaign, actor="staff:anna") == "not_this_users_coupon"
+        assert lane.refused(wrong_user, campaign=campaign, actor="app:shop") == "coupon_not_found"
 
     def test_a_tool_without_the_right_is_refused_by_name(self) -> None:
         lane = MemoryLane()

@@ -20,6 +20,10 @@ HEAD = f"""# Refusals
 A refusal is a rule that said no: an answer, not an error. It stands in the reply to the command, on the topic
 `coupon.refusals` and in what the HTTP APIs answer, always as a code, a sentence and facts.
 
+Refusals are kept, and found again by user, order and command. Two are only counted, per caller and in all: a code for
+which no campaign is named and which belongs to none, since it never becomes a command; and, with a campaign named, a
+code that arithmetic alone says is none of that campaign's.
+
 The **code** is stable for ever: programs decide by it. The sentence may be improved at any time. Facts may be added,
 never removed; instants are RFC 3339 in UTC, amounts are minor units, a coupon is `<campaign id>.<number>`. A fact
 marked *may be missing* is left out where it is not known.

@@ -230,7 +230,10 @@ def _refuse(call: Call, no: Refused) -> None:
     command = call.command
     user = getattr(command, "user", None) or getattr(getattr(command, "coupon", None), "user", None)
     order = getattr(command, "order", None)
-    call.keep_refusal(None, no.refusal, user, order, no.coupon)
+    if no.kept:
+        call.keep_refusal(None, no.refusal, user, order, no.coupon)
+    else:
+        call.work.not_kept += 1
     entry, body = call.entry, no.told.as_json()
     outcome = Outcome(call.record.id, entry.campaign, entry.hash, REFUSED, call.now, body, position=entry.offset)
     call.work.outcomes[call.record.id] = outcome

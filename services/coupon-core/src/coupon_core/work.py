@@ -183,6 +183,8 @@ class Work:
     recorders: dict[UUID, Recorder] = field(default_factory=dict)
     new_outcomes: list[Outcome] = field(default_factory=list)
     refusals: list[StoredRefusal] = field(default_factory=list)
+    not_kept: int = 0
+    """Refusals that are only counted: of codes that arithmetic alone refuses."""
     dead: list[tuple[Entry, str, str]] = field(default_factory=list)
     replies: list[tuple[str, int | None, Reply]] = field(default_factory=list)
     continuations: list[tuple[int, CommandRecord]] = field(default_factory=list)

@@ -36,6 +36,7 @@ from coupon_core.lanes.metrics import (
     DECIDED,
     EMITTED,
     LAG,
+    NOT_KEPT,
     OLDEST_NOT_EMITTED,
     REFUSED,
     TAKEN,
@@ -349,6 +350,7 @@ class Core:
             BATCH_SECONDS.observe(time.monotonic() - started)
             DECIDED.inc(sum(len(entries) for _, entries in batch))
             REFUSED.inc(len(work.refusals))
+            NOT_KEPT.inc(work.not_kept)
             DEAD.inc(len(work.dead))
             await self._to_emit.put(Decided([lane for lane, _ in batch], rows, work, time.monotonic()))
             return

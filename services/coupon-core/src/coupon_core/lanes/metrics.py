@@ -6,6 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 DECIDED = Counter("scrip_core_records_decided", "Records of coupon.commands decided.")
 REFUSED = Counter("scrip_core_refusals", "Refusals, rows of bulk commands included.")
+NOT_KEPT = Counter("scrip_core_codes_refused_by_arithmetic", "Codes that cannot be any: counted, and not kept.")
 DEAD = Counter("scrip_core_dead_letters", "Records that became dead letters.")
 BUGS = Counter("scrip_core_bugs", "Decisions that raised or that the database refused: bugs of ours.")
 EMITTED = Counter("scrip_core_records_emitted", "Records emitted and acknowledged, repeats included.")

@@ -12,7 +12,7 @@ from coupon_core.model.campaign import EXPIRED, HELD, REDEEMED, RESERVED, VOIDED
 from coupon_core.model.recording import Cause, instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.manage import note_exhausted
-from coupon_core.operations.serials import number_of_code
+from coupon_core.operations.serials import number_of_code, own_codes
 from coupon_core.work import Call, UploadedCode, Work
 
 NO_ONE_YET = "bearer"
@@ -40,7 +40,7 @@ def find(
     """
     found = _find(call.work, campaign, reference, wanted, order)
     if found is None:
-        raise Refused(CouponNotFound())
+        raise Refused(CouponNotFound(), kept=not _cannot_be_a_code(call.work, campaign, reference))
     if isinstance(found, Coupon) and reference.user is not None and found.user not in (None, reference.user):
         not_there = None if call.by_staff_of(campaign) else CouponNotFound()
         raise Refused(NotThisUsersCoupon(), found.number, not_there)
@@ -75,6 +75,14 @@ def _find(
         return coupon
     uploaded = work.uploaded.get((number, code))
     return Bearer(uploaded.position, uploaded.code, uploaded) if uploaded is not None and not uploaded.taken else None
+
+
+def _cannot_be_a_code(work: Work, campaign: Campaign, reference: CouponReference) -> bool:
+    """Whether arithmetic alone says that a code is none of the campaign's, issued or not."""
+    if campaign.supply != "generated" or reference.code is None or reference.number is not None:
+        return False
+    own = own_codes(work.codes, campaign)
+    return (work.codes.serial_of(reference.code) if own is None else own.number_of(reference.code)) is None
 
 
 def _within(ranges: list[tuple[int, int]], number: int) -> bool:

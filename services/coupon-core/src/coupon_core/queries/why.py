@@ -21,6 +21,7 @@ from starlette.requests import Request
 from contracts.commands import type_of
 from contracts.fields import PLATFORM
 from contracts.partitioner import partition_of
+from contracts.refusals import CouponNotFound
 from contracts.topics import COUPON_COMMANDS
 from coupon_core.codes.generated import last_four
 from coupon_core.decide import BARRIERS, decide
@@ -153,7 +154,8 @@ async def _seq_before(connection: Connection, campaign: Campaign | None, outcome
     if events:
         return int(json.loads(events[0])["seq"]) - 1
     known = await reading.seq_of_refusals(connection, outcome.command)
-    if campaign is None or known is not None or outcome.status == REFUSED:
+    not_kept = outcome.status == REFUSED and (outcome.body or {}).get("code") == CouponNotFound.code
+    if campaign is None or known is not None or (outcome.status == REFUSED and not not_kept):
         return known or 0
     folding = Folding(campaign.id, until=outcome.at)  # done, and nothing happened: as things were at that moment
     await fold(connection, campaign, folding)

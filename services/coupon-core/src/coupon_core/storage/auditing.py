@@ -245,10 +245,11 @@ LEFT JOIN outcome o ON o.command = r.command
 WHERE ($1::bigint[] IS NULL OR r.campaign = ANY($1)) AND r.at > l.clock - interval '35 days'
     AND (o.status IS DISTINCT FROM 1 OR o.campaign IS DISTINCT FROM c.id)
 """
+# Of codes that arithmetic alone refuses nothing but the answer is kept.
 REFUSED_COMMAND = """
 SELECT o.campaign, NULL::int, 'refusal of command ' || o.command, 'kept', 'missing'
 FROM outcome o LEFT JOIN refusal r ON r.command = o.command AND r.row = -1
-WHERE o.status = 2 AND r.command IS NULL
+WHERE o.status = 2 AND r.command IS NULL AND o.body::jsonb ->> 'code' <> 'coupon_not_found'
 """
 BLOCKS = """
 WITH counted AS (
