@@ -363,10 +363,9 @@ def code_of_pattern(lane: MemoryLane) -> str:
     coming = own_codes(CODES, lane.campaign(campaign))
     assert coming is not None
     upload = UploadCodes(codes=("OTHER", coming.code_of(7)))
-    rows = lane.done(upload, campaign=campaign)["rows"]
-    assert "refusal" not in rows[0]
-    code: str = rows[1]["refusal"]["code"]
-    return code
+    (row,) = lane.done(upload, campaign=campaign)["rows"]
+    assert row["row"] == 1
+    return str(row["refusal"]["code"])
 
 
 def stored(lane: MemoryLane) -> UUID:

@@ -173,9 +173,9 @@ def _load_range(work: Work, entry: Entry) -> None:
         campaign = work.campaigns.get(entry.campaign_id())
         if campaign is not None:
             number = campaign.number
-            coupons = {n: coupon for (of, n), coupon in work.coupons.items() if of == number}
+            there = {n: coupon for (of, n), coupon in work.coupons.items() if of == number}
             ranges = work.exported[number], work.voided[number]
-            work.selection = of_all(campaign, coupons, *ranges, command, SLICE, dry_run=False, now=entry.time)
+            work.selection = of_all(campaign, there, *ranges, command, SLICE, dry_run=False, now=entry.time)
         return
     if isinstance(command, VoidCampaign):
         campaign = work.campaigns.get(entry.campaign_id())

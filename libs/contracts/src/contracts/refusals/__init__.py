@@ -7,7 +7,7 @@ which is their only path; a new one is written in its module and nowhere else.
 from __future__ import annotations
 
 from contracts.refusals.asking import *
-from contracts.refusals.base import Refusal
+from contracts.refusals.base import Refusal as Refusal
 from contracts.refusals.campaigns import *
 from contracts.refusals.coupons import *
 from contracts.refusals.eligibility import *

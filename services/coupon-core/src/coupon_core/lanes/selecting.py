@@ -87,5 +87,6 @@ async def _ranges(connection: Connection, campaign: int, above: int, upto: int) 
 def _moment(work: Work, entry: Entry) -> datetime:
     """When the command will be decided."""
     clock = work.lanes[entry.partition].clock
-    time = entry.time if not work.told else entry.record and entry.record.at
+    told = None if entry.record is None else entry.record.at
+    time = told if work.told else entry.time
     return max(clock, time) if clock is not None and time is not None else clock or entry.time
