@@ -174,7 +174,7 @@ def _load_range(work: Work, entry: Entry) -> None:
         if campaign is not None:
             number = campaign.number
             there = {n: coupon for (of, n), coupon in work.coupons.items() if of == number}
-            ranges = work.exported[number], work.voided[number]
+            ranges = work.exported.get(number, []), work.voided.get(number, [])
             work.selection = of_all(campaign, there, *ranges, command, SLICE, dry_run=False, now=entry.time)
         return
     if isinstance(command, VoidCampaign):
