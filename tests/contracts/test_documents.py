@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +73,24 @@ class TestRefusals:
             assert f"| `{code}` |" in text
             named = {part.partition("}")[0] for part in refusal.message.split("{")[1:]}
             assert named <= refusal.model_fields.keys(), code
+
+    def test_a_code_or_a_fact_that_was_renamed_turns_the_check_red_and_is_not_written_away(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "refusals.md"
+        file.write_text(
+            refusal_list.document()
+            .replace("| `campaign_not_found` |", "| `campaign_unknown` |")
+            .replace("| `state`: text |", "| `condition`: text |", 1)
+        )
+        monkeypatch.setattr(refusal_list, "FILE", file)
+        before = file.read_text()
+        for asked in ("--check", "--write"):
+            assert refusal_list.main([asked]) == 1
+            said = capsys.readouterr().err
+            assert "the code campaign_unknown was removed or renamed" in said
+            assert re.search(r"the fact condition of \w+ was removed or renamed", said)
+        assert file.read_text() == before
 
     def test_a_refusal_says_its_facts_in_its_sentence(self) -> None:
         refusal = REFUSALS["campaign_not_active"].model_validate({"state": "paused"})

@@ -129,3 +129,24 @@ time.sleep(60)
     process.wait()
     process.stdout.close()
     eventually(lambda: all(gone(pid) for pid in children))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
+def test_a_demo_killed_with_minus_nine_leaves_no_merchant_listening(tmp_path: Path) -> None:
+    program = """
+import sys, time
+from pathlib import Path
+from scrip.demo.companions import DemoMerchant
+merchant = DemoMerchant(Path(sys.argv[1]), "token")
+merchant.wait()
+print(merchant.process.pid, flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    merchant = int(process.stdout.readline())
+    assert not gone(merchant)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    eventually(lambda: gone(merchant))

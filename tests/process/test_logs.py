@@ -30,7 +30,7 @@ class TestJsonLines:
         logs.configure("coupon-core", 2)
         logs.bind(command="c-1")
         structlog.get_logger().info("A coupon was issued.", action="issued", amount=5)
-        logs.unbind("command")
+        structlog.contextvars.unbind_contextvars("command")
         structlog.get_logger().info("A lane was lost.", action="lane_lost")
         first, second = lines_of(capsys)
         assert first["event"] == "A coupon was issued."

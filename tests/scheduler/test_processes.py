@@ -17,12 +17,12 @@ from contracts.schedules import CancelTask, FileTask, TaskDue
 from contracts.topics import SCHEDULE_COMMANDS, SCHEDULE_EVENTS
 from messaging.sending import Sender
 from process.database import Pool
+from tests.support.bad_commands import all_dead, send_bad_commands
 from tests.support.services import Service, logs_of, until
 
 
-async def file_task(gateway: Sender, seconds: int, start: datetime, **changes: Any) -> UUID:
-    task = uuid4()
-    command = FileTask.model_validate(
+def filing(task: UUID, seconds: int, start: datetime, **changes: Any) -> FileTask:
+    return FileTask.model_validate(
         {
             "id": uuid4(),
             "actor": "staff:test",
@@ -35,6 +35,11 @@ async def file_task(gateway: Sender, seconds: int, start: datetime, **changes: A
         }
         | changes
     )
+
+
+async def file_task(gateway: Sender, seconds: int, start: datetime, **changes: Any) -> UUID:
+    task = uuid4()
+    command = filing(task, seconds, start, **changes)
     await gateway.send(SCHEDULE_COMMANDS.name, str(task).encode(), command.model_dump_json().encode())
     return task
 
@@ -166,3 +171,23 @@ async def test_a_bad_command_is_a_dead_letter_and_the_next_one_is_filed(schedule
     letters = (await schedulers.read("/dead-letters", reason="unreadable"))["dead_letters"]
     assert any("cron expression" in letter["detail"] for letter in letters)
     assert (await schedulers.get(f"/tasks/{never}")).status_code == 404
+
+
+async def test_commands_nobody_may_send_are_dead_letters_with_the_reason_and_file_no_task(
+    schedulers: Service, gateway: Sender
+) -> None:
+    schedulers.start(0)
+    await schedulers.wait_ready(0)
+
+    def make(task: UUID, notafter: datetime) -> bytes:
+        return filing(task, 3_600, datetime.now(UTC), notafter=notafter).model_dump_json().encode()
+
+    expected = await send_bad_commands(schedulers, SCHEDULE_COMMANDS, make)
+    good = await file_task(gateway, 3_600, datetime.now(UTC))
+    await all_dead(schedulers, expected)
+
+    async def filed() -> bool:
+        return (await schedulers.get(f"/tasks/{good}")).status_code == 200
+
+    await until(filed, why=lambda: logs_of([schedulers]))
+    assert [task["id"] for task in (await schedulers.read("/tasks"))["tasks"]] == [str(good)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 
+from contracts.merchants import SyncUsers
 from contracts.topics import MERCHANT_COMMANDS
 from tests.merchant_adapter.operations.conftest import Demo
 from tests.support.adapter import Adapter
+from tests.support.bad_commands import all_dead, send_bad_commands
 from tests.support.services import until
 
 
@@ -67,6 +70,19 @@ async def test_a_bad_command_is_a_dead_letter_that_can_be_read(adapter: Adapter)
     letters = await until(listed, why=adapter.logs)
     one = await adapter.service.read(f"/dead-letters/{letters[-1]['id']}")
     assert one["writer"] == "gateway"
+
+
+async def test_commands_nobody_may_send_are_dead_letters_with_the_reason_and_start_no_run(adapter: Adapter) -> None:
+    runs: list[UUID] = []
+
+    def make(merchant: UUID, notafter: datetime) -> bytes:
+        runs.append(uuid4())
+        sync = SyncUsers(id=uuid4(), actor="staff:test", notafter=notafter, merchant=merchant, run=runs[-1])
+        return sync.model_dump_json().encode()
+
+    await all_dead(adapter.service, await send_bad_commands(adapter.service, MERCHANT_COMMANDS, make))
+    for run in runs:
+        assert (await adapter.service.get(f"/sync-runs/{run}")).status_code == 404
 
 
 async def test_metrics_name_the_outbox_the_jobs_and_the_lag(adapter: Adapter) -> None:

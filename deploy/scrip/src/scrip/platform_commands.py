@@ -151,8 +151,7 @@ def start_detached(path: Path, options: Options) -> None:
     home.lock()  # says so if one runs already
     home.unlock()
     if given_addresses()[1] is None:
-        with fetch_progress() as progress:
-            class_path(progress=progress)
+        fetch_kafka()
     command = [sys.executable, "-P", "-m", "scrip", "up", "--home", str(path)]
     command += options.arguments()
     home.logs.mkdir(parents=True, exist_ok=True)
@@ -292,6 +291,12 @@ def print_status(found: dict[str, Any]) -> None:
 
 def clock_words(mode: str) -> str:
     return "told: it moves only when told" if mode == "told" else "the log's own (record time)"
+
+
+def fetch_kafka() -> None:
+    """Fetch Kafka's libraries, unless they are there, with a bar on stderr. Raises PlatformError."""
+    with fetch_progress() as progress:
+        class_path(progress=progress)
 
 
 @contextmanager

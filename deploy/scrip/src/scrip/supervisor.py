@@ -208,12 +208,9 @@ class Supervisor:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         if spec.log.exists() and spec.log.stat().st_size > LARGEST_LOG_BYTES:
             spec.log.replace(spec.log.with_suffix(spec.log.suffix + ".1"))
-        user, group = spec.user if spec.user is not None else ("-", "-")
-        shim = [sys.executable, "-I", "-S", str(Path(__file__).with_name("child_exec.py"))]
-        arguments = [str(os.getpid()), str(int(spec.death_signal)), str(user), str(group)]
         with spec.log.open("ab") as log:
             child.process = subprocess.Popen(
-                [*shim, *arguments, *spec.command],
+                dying_with_us(spec.command, spec.death_signal, spec.user),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -251,6 +248,18 @@ class Supervisor:
         except (OSError, PlatformError) as error:
             child.restart_at = time.monotonic() + child.pause_seconds
             self._report(f"{child.spec.name} could not be started: {error}")
+
+
+def dying_with_us(
+    command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL, user: tuple[int, int] | None = None
+) -> list[str]:
+    """The command of a child that gets this signal when the *thread* that starts it ends, however it ends (on Linux).
+
+    `user`: (user id, group id) to run as.
+    """
+    user_id, group_id = user if user is not None else ("-", "-")
+    shim = [sys.executable, "-I", "-S", str(Path(__file__).with_name("child_exec.py"))]
+    return [*shim, str(os.getpid()), str(int(death_signal)), str(user_id), str(group_id), *command]
 
 
 def kill_group(pid: int) -> None:

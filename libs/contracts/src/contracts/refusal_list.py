@@ -1,7 +1,12 @@
-"""docs/refusals.md, generated from the refusal classes: `python -m contracts.refusal_list --write | --check`."""
+"""docs/refusals.md, generated from the refusal classes: `python -m contracts.refusal_list --write | --check`.
+
+Codes and facts are stable for ever: a code or a fact of the committed file that no class has any more is named, and
+nothing is written. Where one must go after all, its row is taken out of the file by hand, for everybody to see.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -45,6 +50,23 @@ def document() -> str:
     return HEAD + "".join(_row(REFUSALS[code]) for code in sorted(REFUSALS))
 
 
+def broken(committed: str) -> list[str]:
+    """What programs may rely on, because the committed document says so, and is no more."""
+    found = []
+    for line in committed.splitlines():
+        row = re.match(r"\| `(\w+)` \|", line)
+        if row is None:
+            continue
+        code = row[1]
+        if code not in REFUSALS:
+            found.append(f"the code {code} was removed or renamed")
+            continue
+        facts = re.findall(r"`(\w+)`:", line.rpartition(" | ")[2])
+        found += [f"the fact {fact} of {code} was removed or renamed" for fact in facts
+                  if fact not in REFUSALS[code].model_fields]  # fmt: skip
+    return found
+
+
 def _row(refusal: type[Refusal]) -> str:
     facts = "; ".join(_fact(name, field.annotation) for name, field in refusal.model_fields.items())
     message = refusal.message.replace("{", "*").replace("}", "*")
@@ -60,7 +82,14 @@ def _fact(name: str, annotation: Any) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the file; the exit code."""
     files = {FILE: document()}
-    if asked_to_write(COMMAND, "The list of all refusals", arguments):
+    writing = asked_to_write(COMMAND, "The list of all refusals", arguments)
+    gone = broken(FILE.read_text()) if FILE.exists() else []
+    for one in gone:
+        print(f"docs/refusals.md: {one}. Programs decide by it: put it back, or take its row out of the file by hand.",
+              file=sys.stderr)  # fmt: skip
+    if gone:
+        return 1
+    if writing:
         write(files)
     return report(not_current(files, COMMAND))
 

@@ -4,9 +4,9 @@ Topic names are contracts, not settings. `partitions=None` means the number of l
 (`SCRIP_PARTITIONS`) that is part of the log's identity and never changes. All topics use `LogAppendTime`.
 
 How a late reader catches up: the events of a campaign are kept for ever in coupon-core's journal and for
-`retention_ms` on the topic; a reader that was away longer asks the gateway (`GET /internal/v1/events`) and goes on
-with the topic from there; the first occurrences of a campaign's events are exactly 1..n, so it can tell that
-nothing is missing.
+`retention_ms` on the topic; a reader that was away longer asks the gateway for each campaign
+(`GET /internal/v1/campaigns/{id}/events?after_seq=`) and goes on with the topic from there; the first occurrences of a
+campaign's events are exactly 1..n, so it can tell that nothing is missing.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ COUPON_EVENTS = Topic(
     about="What happened to campaigns and coupons; per campaign numbered 1..n.",
 )
 COUPON_REFUSALS = Topic(
-    "coupon.refusals", "campaign id", ("core",), ("gateway", "anyone"), None, 400 * DAY_MS, about="Rules that said no."
+    "coupon.refusals", "campaign id", ("core",), ("anyone",), None, 400 * DAY_MS, about="Rules that said no."
 )
 COUPON_REPLIES = Topic(
     "coupon.replies",
@@ -85,7 +85,7 @@ COUPON_DEAD_LETTERS = Topic(
     "coupon.dead-letters",
     "topic-partition-offset of the dead record",
     ("core",),
-    ("gateway", "tools"),
+    ("tools",),
     1,
     400 * DAY_MS,
     about="Records of coupon.commands that could not be read, trusted or decided.",
@@ -123,7 +123,7 @@ MERCHANT_DEAD_LETTERS = Topic(
     "merchant.dead-letters",
     "topic-partition-offset of the dead record",
     ("adapter",),
-    ("gateway", "tools"),
+    ("tools",),
     1,
     400 * DAY_MS,
 )
@@ -143,7 +143,7 @@ SCHEDULE_DEAD_LETTERS = Topic(
     "schedule.dead-letters",
     "topic-partition-offset of the dead record",
     ("scheduler",),
-    ("gateway", "tools"),
+    ("tools",),
     1,
     400 * DAY_MS,
 )

@@ -33,7 +33,7 @@ from process.database import Pool
 
 __all__ = ["ConsumerStuck", "HandlerFailed", "Subscriber", "Subscription", "consumer_settings"]
 
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 2.0
 
 logger = structlog.get_logger()
 
@@ -148,11 +148,10 @@ class Subscriber:
         return None
 
     async def _watch(self) -> None:
-        """Look at the positions now and then; raises ConsumerStuck."""
+        """Look at the positions now and then, and whether the broker answers; raises ConsumerStuck."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            for taker in self._takers:
-                await taker.watch()
+            await asyncio.gather(*(taker.watch() for taker in self._takers))
 
 
 async def _unparsed(records: tuple[Record, ...]) -> KafkaMessage:

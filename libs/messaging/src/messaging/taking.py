@@ -29,6 +29,8 @@ POLL_MS = 50  # FastStream sleeps as long again after an empty poll
 COMMIT_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 5.0
 WATCH_TIMEOUT_SECONDS = 5.0
+SILENT_SECONDS = 8.0
+"""The broker counts as away when it has not answered for so long: more than one question unanswered."""
 STUCK_UNREADY_SECONDS = 60.0
 STUCK_EXIT_SECONDS = 120.0
 
@@ -78,10 +80,12 @@ class Taker:
         self._holds: dict[TopicPartition, asyncio.TimerHandle] = {}
         self._moved: dict[TopicPartition, tuple[int, float]] = {}
         self._stuck_seconds = 0.0
+        self._answered = asyncio.get_running_loop().time()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def attach(self, broker: KafkaBroker) -> None:
         self._listener.joined = False
+        self._answered = asyncio.get_running_loop().time()
         self._endpoint = broker.subscriber(
             self._subscription.topic.name,
             batch=True,
@@ -103,6 +107,8 @@ class Taker:
         name = self._subscription.topic.name
         if not self._listener.joined:
             return [f"The consumer of {name} is not in its group."]
+        if asyncio.get_running_loop().time() - self._answered > SILENT_SECONDS:
+            return [f"The Kafka broker does not answer the consumer of {name}."]
         if self._failures:
             return [f"{name} waits for the database."]
         if self._stuck_seconds >= STUCK_UNREADY_SECONDS:
@@ -259,11 +265,13 @@ class Taker:
         try:
             async with asyncio.timeout(WATCH_TIMEOUT_SECONDS):
                 assigned = consumer.assignment()
-                ends = await consumer.end_offsets(list(assigned)) if assigned else {}
+                # With more processes than partitions this one may have none, and asks all the same.
+                asked = assigned or {TopicPartition(self._subscription.topic.name, 0)}
+                ends = await consumer.end_offsets(list(asked))
                 positions = {partition: await consumer.position(partition) for partition in assigned}
         except (KafkaError, TimeoutError):
             return
-        now = asyncio.get_running_loop().time()
+        now = self._answered = asyncio.get_running_loop().time()
         longest = 0.0
         for partition in assigned:
             waiting = max(0, ends[partition] - positions[partition])

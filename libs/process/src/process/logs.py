@@ -85,13 +85,8 @@ def configure(
 
 
 def bind(**fields: object) -> None:
-    """Add fields (command, correlation or merchant id) to every later line of this task and its children."""
+    """Add fields (command, merchant id) to every later line of this task and its children: of one request, that is."""
     structlog.contextvars.bind_contextvars(**fields)
-
-
-def unbind(*names: str) -> None:
-    """Take fields off again, where one task serves many requests or records."""
-    structlog.contextvars.unbind_contextvars(*names)
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -22,6 +22,8 @@ async def why_not_ready(core: Core, pool: Pool) -> list[str]:
         reasons.append(f"lanes {waiting} are being taken over")
     if time.monotonic() - core.last_read > LONGEST_SILENCE_SECONDS:
         reasons.append("nothing was read from Kafka for 30 s")
+    if core.watch.broker_away:
+        reasons.append("the Kafka broker does not answer")
     if core.database_away:
         reasons.append("the database does not answer")
     else:

@@ -20,6 +20,7 @@ from gateway.service_client import ServiceAway
 from gateway.user_attributes import UserAttributes
 from messaging.replies import ReplyReader
 from messaging.sending import NotAcknowledged, Sender
+from process import logs
 from process.failpoints import declare, failpoint
 
 BEFORE_ACKNOWLEDGED = declare("gateway.before_acknowledged")
@@ -124,6 +125,7 @@ class Commanding:
     ) -> Reply | Pending:
         """As `send_and_wait`, under a command id chosen before; lane-wide commands name their `lane`."""
         subject = str(campaign) if lane is None else lane_key(lane)
+        logs.bind(command=str(name), **({"lane": lane} if campaign is None else {"campaign": str(campaign)}))
         partition = partition_of(subject.encode(), self.partitions) if lane is None else lane
         record = record_for(
             command,

@@ -120,7 +120,6 @@ class LiveStream:
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._wanted = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read the end of the topic while anybody watches, until `stop`; begins anew when the broker was away."""
@@ -181,7 +180,6 @@ class LiveStream:
 
     async def _watch(self, position: dict[int, int] | None, filters: Filters) -> AsyncIterator[bytes]:
         self._open += 1
-        self._wanted.set()
         _watching.set(self._open)
         watcher = _Watcher()
         try:
@@ -281,21 +279,6 @@ class LiveStream:
             consumer.seek(each, self._position[each.partition])
         self._ready.set()
 
-    async def _rest(self, consumer: Any) -> None:
-        """Read nothing while nobody watches (it would cost a quarter of a busy gateway); then go on at the end."""
-        self._ready.clear()
-        self._wanted.clear()
-        consumer.pause(*self._partitions)
-        await self._wanted.wait()
-        if self._stopping.is_set():
-            return
-        ends = await consumer.end_offsets(self._partitions)
-        self._position = {each.partition: ends[each] for each in self._partitions}
-        for each in self._partitions:
-            consumer.seek(each, self._position[each.partition])
-        consumer.resume(*self._partitions)
-        self._ready.set()
-
     def _hand_over(self, record: Record) -> None:
         self._position[record.partition] = record.offset + 1
         for watcher in list(self._watchers):
@@ -322,7 +305,6 @@ class LiveStream:
         self._stopping.set()
         self._wanted.set()
         self._ready.set()
-        self._wanted.set()
         for watcher in self._watchers:
             with contextlib.suppress(asyncio.QueueFull):
                 watcher.queue.put_nowait(None)

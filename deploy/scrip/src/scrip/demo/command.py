@@ -18,7 +18,7 @@ from scrip.demo.report import Report, Results
 from scrip.demo.story import Story
 from scrip.errors import PlatformError
 from scrip.platform import SERVICES, Platform
-from scrip.platform_commands import Options, start_detached
+from scrip.platform_commands import Options, fetch_kafka, start_detached
 
 ADAPTER_SETTINGS = {"SCRIP_CALL_DEADLINE_SECONDS": "2", "SCRIP_FIRST_RETRY_SECONDS": "0.25"}
 """So that the planted faults do not take long."""
@@ -42,6 +42,7 @@ def main(given: list[str]) -> int:
     options = arguments(given)
     home = fresh_home(options.home)
     report, results = Report(), Results()
+    fetch_kafka()
     platform = Platform(
         home,
         told_time=True,

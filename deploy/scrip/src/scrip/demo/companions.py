@@ -14,6 +14,7 @@ from typing import Any, Self
 from scrip.checkout import checkout
 from scrip.demo.calling import Client, UnexpectedAnswer
 from scrip.errors import PlatformError
+from scrip.supervisor import dying_with_us
 
 STOP_SECONDS = 10
 SHOP_SECONDS = 120
@@ -21,7 +22,10 @@ TOOL_SECONDS = 60
 
 
 class DemoMerchant:
-    """The merchant's own server (`examples/demo-merchant`) with the real households; a context manager."""
+    """The merchant's own server (`examples/demo-merchant`) with the real households; a context manager.
+
+    It dies with the thread that made it.
+    """
 
     def __init__(self, folder: Path, token: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +36,7 @@ class DemoMerchant:
         command += ["--state", str(folder / "demo-merchant.sqlite3")]
         self._log = (folder / "demo-merchant.log").open("wb")
         self.process = subprocess.Popen(
-            command,
+            dying_with_us(command),
             cwd=folder,
             env={**os.environ, "DEMO_MERCHANT_TOKEN": token},
             stdout=subprocess.PIPE,
@@ -68,7 +72,10 @@ class DemoMerchant:
 
 
 class VoucherifyShop:
-    """The shop's program: started early, because its client takes seconds to load; a context manager."""
+    """The shop's program: started early, because its client takes seconds to load; a context manager.
+
+    It ends when nobody holds the other end of its input any more.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._log = (folder / "voucherify-shop.log").open("wb")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from coupon_core.model.lane import LaneState
 from coupon_core.work import Entry
@@ -47,5 +48,9 @@ class Lane:
     lost: bool = False
     paused: bool = False
     stopped: str | None = None
-    """Why an operator must look; nothing is decided meanwhile."""
+    """Why nothing more is read at present; an operator should look."""
+    stopped_until: datetime | None = None
+    """When this machine's clock lets it go on."""
+    unsent: deque[float] = field(default_factory=deque)
+    """When each batch was committed (monotonic) that the broker has not acknowledged yet, in order."""
     due_sent_at: float = 0.0

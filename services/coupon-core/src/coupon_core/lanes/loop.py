@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import uuid5
 
@@ -35,14 +34,13 @@ from coupon_core.lanes.metrics import (
     DEAD,
     DECIDED,
     EMITTED,
-    LAG,
     NOT_KEPT,
-    OLDEST_NOT_EMITTED,
     REFUSED,
     TAKEN,
 )
 from coupon_core.lanes.reading import Reader
 from coupon_core.lanes.taking_over import take_over_lane
+from coupon_core.lanes.watching import LaneWatch
 from coupon_core.storage import Connection
 from coupon_core.storage.faults import ANY_FAULT, DATA_REFUSED, DATABASE_AWAY
 from coupon_core.storage.journal import COMMANDS, JournalRow
@@ -69,7 +67,6 @@ class Decided:
     lanes: list[Lane]
     rows: list[JournalRow]
     work: Work
-    at: float
 
 
 class Core:
@@ -101,6 +98,7 @@ class Core:
         self.batch_effects = batch_effects
         self.belonging = belonging
         self.lanes: dict[int, Lane] = {}
+        self.watch = LaneWatch(consumer, self.lanes)
         self.assigned: set[int] = set()
         self.problems: dict[int, str] = {}
         """Lanes that cannot be taken over, and why."""
@@ -123,7 +121,7 @@ class Core:
         tasks = [
             asyncio.create_task(work, name=name)
             for name, work in (("read", self._read()), ("decide", self._decide()), ("due", self._look_at_due()),
-                               ("commit", self._commit_offsets()))
+                               ("commit", self._commit_offsets()), ("watch", self.watch.run()))
         ]  # fmt: skip
         emitting = asyncio.create_task(self._emit(), name="emit")
         stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
@@ -158,12 +156,14 @@ class Core:
         for partition in partitions:
             self.assigned.discard(partition)
             self._drop(partition)
+            self.watch.settled(partition)
 
     def _drop(self, partition: int) -> None:
         """Forget a lane. It is paused, so that nothing fetched for it reaches the lane that takes its place."""
         lane = self.lanes.pop(partition, None)
         if lane is not None:
             lane.lost = True
+            self.watch.dropped(lane)
         topic_partition = TopicPartition(TOPIC, partition)
         if topic_partition in self.consumer.assignment():
             self.consumer.pause(topic_partition)
@@ -188,7 +188,9 @@ class Core:
                     await self._confirm_membership(topic_partition)
                 connection = await self.connect()
                 try:
-                    lane = await take_over_lane(connection, self.consumer, self.emitter, self.belonging, partition)
+                    lane = await take_over_lane(
+                        connection, self.consumer, self.emitter, self.belonging, partition, self._found_unsent
+                    )
                 finally:
                     await connection.close(timeout=2)
             except LaneDamaged as damage:
@@ -207,6 +209,7 @@ class Core:
             if topic_partition not in self.consumer.assignment():
                 return
             self.problems.pop(partition, None)
+            self.watch.settled(partition)
             self.consumer.seek(topic_partition, lane.position)
             lane.read_up_to = lane.position
             self.lanes[partition] = lane
@@ -215,6 +218,9 @@ class Core:
             logger.info("A lane was taken over.", action="lane_taken", partition=partition, epoch=lane.epoch,
                         position=lane.position)  # fmt: skip
             return
+
+    def _found_unsent(self, partition: int, at: datetime | None) -> None:
+        self.watch.found_unsent(partition, None if self.told else at)
 
     async def _confirm_membership(self, topic_partition: TopicPartition) -> None:
         await asyncio.sleep(0.3)
@@ -239,7 +245,7 @@ class Core:
                         continue
                     entry = self.reader.read(record)
                     if not self.told and entry.time > datetime.now(UTC) + AHEAD_LIMIT:
-                        self._stop_lane(lane, f"record {record.offset} is more than 30 s ahead of this clock")
+                        self._stop_reading(lane, record.offset, entry.time)
                         break
                     lane.buffer.append(entry)
                     lane.read_up_to = record.offset + 1
@@ -254,22 +260,33 @@ class Core:
 
     def _resume_drained(self) -> None:
         for lane in self.lanes.values():
+            if lane.stopped_until is not None and datetime.now(UTC) >= lane.stopped_until:
+                lane.stopped = lane.stopped_until = None
+                self.consumer.seek(TopicPartition(TOPIC, lane.partition), lane.read_up_to)
+                logger.info("A lane goes on: this clock is near its record.", action="lane_goes_on",
+                            partition=lane.partition)  # fmt: skip
             if lane.paused and len(lane.buffer) < LOW_WATER and lane.stopped is None:
                 lane.paused = False
                 self.consumer.resume(TopicPartition(TOPIC, lane.partition))
 
-    def _stop_lane(self, lane: Lane, why: str) -> None:
-        lane.stopped = why
+    def _stop_reading(self, lane: Lane, offset: int, at: datetime) -> None:
+        """A record from the future waits, with all behind it, until this clock is near: one of two clocks is wrong,
+        and what is decided counts for good. What came before it is decided.
+        """
+        lane.stopped_until = at - AHEAD_LIMIT
+        lane.stopped = (
+            f"record {offset} is of {at.isoformat()}, more than 30 s ahead of this machine's clock: set the clocks of "
+            "this machine and the broker right; the lane goes on by itself when this one is near that time"
+        )
         lane.paused = True
         self.consumer.pause(TopicPartition(TOPIC, lane.partition))
-        logger.error("A lane stands still until an operator has looked.", action="lane_stopped",
-                     partition=lane.partition, detail=why)  # fmt: skip
+        logger.error("A lane stands still.", action="lane_stopped", partition=lane.partition, detail=lane.stopped)
 
     # --- decide
 
     def _cut(self) -> list[tuple[Lane, list[Entry]]]:
         """Take a batch from the buffers of all lanes, a fair share of each, cut by effects."""
-        ready = [lane for lane in self.lanes.values() if lane.buffer and not lane.lost and lane.stopped is None]
+        ready = [lane for lane in self.lanes.values() if lane.buffer and not lane.lost]
         if not ready:
             return []
         share = max(1, self.batch_records // len(ready))
@@ -331,8 +348,8 @@ class Core:
                 )
             except DecisionBroke as broke:
                 BUGS.inc()
-                logger.error("A decision broke: our bug.", action="decision_broke", partition=broke.entry.partition,
-                             offset=broke.entry.offset, stack=broke.detail)  # fmt: skip
+                logger.error("A decision broke: our bug.", action="decision_broke", stack=broke.detail,
+                             **_place(broke.entry))  # fmt: skip
                 broke.entry.dead = ("our_bug", broke.detail)
                 continue
             except DATA_REFUSED as error:
@@ -352,7 +369,9 @@ class Core:
             REFUSED.inc(len(work.refusals))
             NOT_KEPT.inc(work.not_kept)
             DEAD.inc(len(work.dead))
-            await self._to_emit.put(Decided([lane for lane, _ in batch], rows, work, time.monotonic()))
+            for lane, _ in batch:
+                lane.unsent.append(time.monotonic())
+            await self._to_emit.put(Decided([lane for lane, _ in batch], rows, work))
             return
 
     async def _bisect(self, batch: list[tuple[Lane, list[Entry]]], error: Exception) -> bool:
@@ -361,7 +380,7 @@ class Core:
         if len(flat) == 1:
             BUGS.inc()
             logger.error("A decision could not be loaded or written: our bug.", action="write_refused",
-                         partition=flat[0][0].partition, offset=flat[0][1].offset, error=repr(error))  # fmt: skip
+                         error=repr(error), **_place(flat[0][1]))  # fmt: skip
             flat[0][1].dead = ("our_bug", repr(error)[:4_000])
             return False
         for part in (flat[: len(flat) // 2], flat[len(flat) // 2 :]):
@@ -386,7 +405,6 @@ class Core:
     async def _emit(self) -> None:
         while True:
             decided = await self._to_emit.get()
-            OLDEST_NOT_EMITTED.set_function(partial(_age, decided.at))
             if any(row.kind == COMMANDS for row in decided.rows):
                 failpoint(BEFORE_CONTINUATION)
             # What a lost lane committed is emitted by its take-over, from the journal. Emitting it here too would be
@@ -410,11 +428,10 @@ class Core:
             else:
                 for lane in decided.lanes:
                     if not lane.lost:
+                        lane.unsent.popleft()
                         lane_seq = decided.work.lanes[lane.partition].lane_seq
                         lane.emitted = self.emitter.emitted_up_to(lane.partition, lane_seq)
                 EMITTED.inc(sum(len(row.lines) for row in decided.rows if row.partition in live))
-            if self._to_emit.empty():
-                OLDEST_NOT_EMITTED.set_function(lambda: 0.0)
             self._to_emit.task_done()
 
     # --- due
@@ -424,6 +441,8 @@ class Core:
         while True:
             await asyncio.sleep(0.2)
             for lane in list(self.lanes.values()):
+                if lane.stopped is not None:
+                    continue
                 due = lane.state.next_due
                 clock = lane.state.clock if self.told else datetime.now(UTC)
                 waited = time.monotonic() - lane.due_sent_at
@@ -459,21 +478,16 @@ class Core:
             offsets = {
                 TopicPartition(TOPIC, lane.partition): lane.position for lane in self.lanes.values() if not lane.lost
             }
-            self._say_lag(offsets)
             if offsets:
                 with contextlib.suppress(KafkaError, TimeoutError):
                     await asyncio.wait_for(self.consumer.commit(offsets), 5)
 
-    def _say_lag(self, offsets: dict[TopicPartition, int]) -> None:
-        LAG.clear()
-        for topic_partition in offsets.keys() & self.consumer.assignment():
-            position = offsets[topic_partition]
-            end = self.consumer.highwater(topic_partition) or position
-            LAG.labels(topic_partition.partition).set(max(0, end - position))
 
-
-def _age(since: float) -> float:
-    return time.monotonic() - since
+def _place(entry: Entry) -> dict[str, Any]:
+    """What a log line says of a record: where it stands, and what it is as far as it could be read."""
+    record = entry.record
+    said = {} if record is None else {"command": str(record.id), "campaign": record.subject, "party": record.party}
+    return {"partition": entry.partition, "offset": entry.offset, **said}
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

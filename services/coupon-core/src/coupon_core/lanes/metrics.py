@@ -16,7 +16,9 @@ BATCH_SECONDS = Histogram(
     "One transaction, from the fence to the commit.",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
 )
-OLDEST_NOT_EMITTED = Gauge("scrip_core_oldest_not_emitted_seconds", "Age of the oldest committed batch not emitted.")
+OLDEST_NOT_EMITTED = Gauge(
+    "scrip_core_oldest_not_emitted_seconds", "Age of the oldest committed batch the broker has not acknowledged."
+)
 AUDIT_DIFFERENCES = Gauge(
     "scrip_core_audit_differences", "Differences that stand, of this process's lanes: 0, or page."
 )
@@ -25,5 +27,4 @@ AUDIT_SECONDS = Counter("scrip_core_audit_seconds", "Time spent by the audit tha
 AUDIT_CAMPAIGNS = Counter("scrip_core_audit_campaigns", "Campaigns it has looked at.")
 AUDIT_EVENTS = Counter("scrip_core_audit_events", "Events whose chain it has followed.")
 AUDIT_BEHIND = Gauge("scrip_core_audit_behind_rows", "Journal rows appended and not yet looked at.")
-LAG = Gauge("scrip_core_lag_records", "Records not yet decided, by lane.", ["partition"])
-"""Of the lanes this process has, once a second, by the end of the log as it was last told."""
+LAG = Gauge("scrip_core_lag_records", "Records not yet decided, by lane of this process.", ["partition"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+
 from aiokafka import AIOKafkaConsumer
 
 from coupon_core.lanes.belonging import Belonging
@@ -18,11 +21,17 @@ DRAIN_ROWS = 50
 
 
 async def take_over_lane(
-    connection: Connection, consumer: AIOKafkaConsumer, emitter: Emitter, belonging: Belonging, partition: int
+    connection: Connection,
+    consumer: AIOKafkaConsumer,
+    emitter: Emitter,
+    belonging: Belonging,
+    partition: int,
+    found_unsent: Callable[[int, datetime | None], None],
 ) -> Lane:
     """The lane, ready to be consumed from its position; everything committed before is emitted.
 
-    Blocks while the old owner's transaction is open (its row lock).
+    Blocks while the old owner's transaction is open (its row lock). `found_unsent` is told the lane and the time of
+    what was committed and not emitted, before it is sent.
 
     Raises:
         LaneDamaged: its row, its log and the events told do not belong together; nothing was sent.
@@ -36,6 +45,7 @@ async def take_over_lane(
         rows = await journal.rows_after(connection, partition, emitted, DRAIN_ROWS)
         if not rows:
             break
+        found_unsent(partition, rows[0].at)
         await emitter.emit(rows)
         emitted = rows[-1].lane_seq
         await lane_rows.mark_emitted(connection, partition, row.epoch, emitter.emitted_up_to(partition, emitted))

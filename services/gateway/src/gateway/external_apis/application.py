@@ -22,6 +22,7 @@ from gateway.identity.model import CredentialUnknown, Identity
 from gateway.parts import Parts
 from gateway.requests import body_limit, raw_request, read_body, room_for
 from gateway.streaming import PassedOn
+from process import logs
 
 PARSED_BESIDE_BYTES = 100_000
 """Larger bodies are translated in a thread: they would keep the loop from other requests."""
@@ -52,6 +53,7 @@ class _Talk:
         self.dialect = spoken(self.head, self.credential, identity.profile)
         if self.dialect == identity.dialect:
             self.profile = identity.profile
+        logs.bind(merchant=str(identity.merchant), terminal=identity.terminal_label)
 
 
 def merchants_app(parts: Parts) -> ASGIApp:
@@ -110,8 +112,6 @@ async def _carried_out(parts: Parts, request: Request, talk: _Talk) -> RawAnswer
         logger.info(
             "The outcome of a merchant's request is not known yet.",
             action="external_request_pending",
-            merchant=str(identity.merchant),
-            terminal=identity.terminal_label,
             dialect=identity.dialect,
             call=type(talk.call).__name__,
             status=answer.status,
@@ -151,7 +151,6 @@ def _problem_of(error: Exception, talk: _Talk) -> Problem:
         logger.info(
             "A merchant's request was refused.",
             action="external_request_refused",
-            merchant=None if talk.profile is None else talk.profile.merchant,
             dialect=talk.dialect,
             problem=problem.code,
         )
