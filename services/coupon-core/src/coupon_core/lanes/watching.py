@@ -16,7 +16,7 @@ from contracts.topics import COUPON_COMMANDS
 from coupon_core.lanes.lane import Lane
 from coupon_core.lanes.metrics import LAG, OLDEST_NOT_EMITTED
 
-ASK_SECONDS = 2.0
+ASK_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
 SILENT_SECONDS = 8.0
 """The broker counts as away when it has not answered for so long: more than one question unanswered."""
