@@ -1,4 +1,4 @@
-"""Lanes that wait for the database, the broker or the clock: /metrics and /readyz say so, and all go on by themselves."""
+"""Lanes that wait for database, broker or clock: /metrics and /readyz say so, and all go on by themselves."""
 
 import asyncio
 import time
