@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from scrip.backend import Backend
 from tests.support.databases import Databases, FreshDatabase
+from tests.support.figures import listing
 from tests.support.servers import Servers, chosen_kind, local_backend, running_servers
 from tests.support.topics import ensure_topics, reset_topics
 
@@ -20,6 +21,16 @@ settings.load_profile("scrip")
 
 def pytest_report_header() -> str:
     return f"scrip test backend: {chosen_kind()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured or reached (`tests/support/figures.py`), of all processes that ran them."""
+    reports = [each for some in terminalreporter.stats.values() for each in some if isinstance(each, pytest.TestReport)]
+    lines = listing((each.nodeid, each.capstdout) for each in reports)
+    if lines:
+        terminalreporter.section("what the tests measured")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 SHARED_BY_FOLDER = ("gateway", "journeys")

@@ -31,6 +31,7 @@ from coupon_core.storage.journal import packed, unpacked
 from tests.support.campaigns import generated, issue, published, redeem
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases
+from tests.support.figures import show
 from tests.support.servers import Servers
 
 OWNER = str(uuid4())
@@ -496,7 +497,7 @@ async def test_what_somebody_changes_is_found_by_itself_logged_and_gone_when_men
     assert [line for line in told if "counter expired" in line], told
     assert [line for line in told if "is gone" in line], told
     figures = await metrics(core)
-    print(f"found after {found_after:.1f} s, gone after {gone_after:.1f} s; {figures}")
+    show(f"found after {found_after:.1f} s, gone after {gone_after:.1f} s; {figures}")
     assert figures["scrip_core_audit_campaigns_total"] > 0
     assert figures["scrip_core_audit_events_total"] > 0
     assert figures["scrip_core_audit_full_pass_age_seconds"] < 2 * FOUND_WITHIN_SECONDS

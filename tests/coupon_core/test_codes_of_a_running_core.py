@@ -30,6 +30,7 @@ from coupon_core.codes.patterned import patterned
 from tests.support.campaigns import generated, issue, terms
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases
+from tests.support.figures import show
 from tests.support.servers import Servers
 
 PATTERN = CodePattern(prefix="JOB-", charset="digits", length=9)
@@ -70,7 +71,7 @@ async def test_none_of_a_million_invented_codes_passes(core: CorePlatform) -> No
     invented = [text[start : start + 12] for start in range(0, len(text), 12)]
     serials = codes.serials_of(invented)
     passed = [code for code, serial in zip(invented, serials, strict=True) if serial is not None]
-    print(f"\n{len(passed)} of {INVENTED:,} invented codes pass the arithmetic; all are sent to the platform")
+    show(f"{len(passed)} of {INVENTED:,} invented codes pass the arithmetic; all are sent to the platform")
     assert 20 <= len(passed) <= 110
     references = tuple(CouponReference(code=code) for code in passed)
     answer = await core.done(VoidCoupons(coupons=references, reason="try"), campaign=campaign)

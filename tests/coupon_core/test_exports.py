@@ -17,6 +17,7 @@ from coupon_core.queries.exporting import as_csv, safe
 from tests.support.campaigns import generated, issue, published
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases
+from tests.support.figures import show
 from tests.support.servers import Servers
 
 OWNER, OTHER = str(uuid4()), str(uuid4())
@@ -161,7 +162,7 @@ async def test_a_million_codes_stream_with_flat_memory_and_can_be_gone_on_with(c
     assert body.count(b"\r\n") == MILLION + 1
     codes = {line.split(b",")[1] for line in body.splitlines()[1:]}
     assert len(codes) == MILLION
-    print(f"\n1,000,000 codes in {took:.1f} s ({MILLION / took:,.0f}/s); core grew by {most - before:.0f} MB")
+    show(f"1,000,000 codes in {took:.1f} s ({MILLION / took:,.0f}/s); core grew by {most - before:.0f} MB")
     assert most - before < FLAT_MEGABYTES
 
     # Cut off amid a line: the whole rows are kept, and the rest is asked for.

@@ -54,6 +54,7 @@ from tests.support.bad_records import BadRecord, bad_record, example_data
 from tests.support.campaigns import generated, terms
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases
+from tests.support.figures import show
 from tests.support.servers import Servers
 
 NOW = "2026-03-10T12:00:00Z"
@@ -501,7 +502,7 @@ async def _appended(log: Log, count: int) -> None:
     tables = await read_tables(core.database.url("core"))
     buried = {(row["partition"], row["position"]) for row in tables.dead_letter}
     reasons = {row["reason"] for row in tables.dead_letter if (row["partition"], row["position"]) in set(appended)}
-    print(f"{len(buried & set(appended))} of {count} are dead letters: {', '.join(sorted(reasons))}")
+    show(f"{len(buried & set(appended))} of {count} are dead letters: {', '.join(sorted(reasons))}")
     assert "our_bug" not in reasons, [row["body"] for row in tables.dead_letter if row["reason"] == "our_bug"][:3]
     assert {"unreadable", "unsigned_writer", "wrong_key", "wrong_partition"} <= reasons
     assert core.processes[0].process.pid == pid

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.support.core import running_core
 from tests.support.databases import Databases
+from tests.support.figures import show
 from tests.support.gateway import GatewayPlatform, running_gateway
 from tests.support.live_streams import claim, watching
 from tests.support.servers import Servers
@@ -69,6 +70,7 @@ class TestAGatewayKilled:
             await crashing.staff(*claim, key="claim-once")
         assert await killed(crashing) == KILLED
         assert (tmp_path / "hits").read_text().startswith(f"{place} 1 kill")
+        show(f"killed at {place}")
         await restarted(crashing, "")
         again = await crashing.done(*claim, key="claim-once")
         assert again["user"] == "once"

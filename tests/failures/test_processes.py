@@ -18,6 +18,7 @@ from tests.failures.checker import check
 from tests.failures.load import Load
 from tests.support.core import CorePlatform, CoreProcess, running_core
 from tests.support.databases import Databases
+from tests.support.figures import show
 from tests.support.servers import Servers
 
 KILLS = (
@@ -55,7 +56,7 @@ async def load(platform: CorePlatform) -> AsyncIterator[Load]:
 async def assert_nothing_differs(load: Load) -> None:
     platform = load.platform
     found = await check(platform.bootstrap, platform.database.url("core"), load.client.journal, platform.partitions)
-    print(f"{len(load.client.journal)} commands asked: {len(found)} differences")
+    show(f"{len(load.client.journal)} commands asked: {len(found)} differences")
     if found:
         pytest.fail("\n".join(map(str, found)), pytrace=False)
 
@@ -173,7 +174,7 @@ async def test_a_quiet_run_shows_no_difference(load: Load) -> None:
 
 async def test_kill_9_at_every_fail_point_loses_nothing_and_doubles_nothing(load: Load, tmp_path: Path) -> None:
     reached = await kill(load, list(KILLS), tmp_path / "hits")
-    print("killed at", ", ".join(sorted(reached)))
+    show(f"killed at {', '.join(sorted(reached))}")
     assert reached == POINTS
     await assert_nothing_differs(load)
 

@@ -1,5 +1,6 @@
 """The dialect `scrip` against a running gateway and core: the walk, repeats, signatures, and who may see what."""
 
+import json
 import time
 from typing import Any
 from uuid import uuid4
@@ -82,6 +83,23 @@ class TestTheWalk:
         found = await made(shop, "GET", "/coupons?user=u1")
         assert redeemed["coupon"] in [coupon["id"] for coupon in found["coupons"]]
         assert (await made(shop, "GET", f"/coupons/{redeemed['coupon']}"))["state"] == "redeemed"
+
+    async def test_the_log_of_a_refusal_names_merchant_terminal_campaign_and_command_and_no_code(
+        self, gateway: GatewayPlatform, shop: Merchant
+    ) -> None:
+        terms = offer()
+        campaign = (await made(shop, "POST", "/campaigns", terms))["campaign"]
+        await made(shop, "POST", f"/campaigns/{campaign}/issue", {"users": ["logged"]})
+        use = {"code": terms["supply"]["code"], "user": "logged", "amount": 2_000}
+        await made(shop, "POST", "/coupons/redeem", use)
+        assert problem(await shop.send("POST", f"{API}/coupons/redeem", use)) == (409, "coupon_already_redeemed")
+        log = (gateway.folder / "gateway-0.log").read_text()
+        lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+        (told,) = [line for line in lines if line.get("problem") == "coupon_already_redeemed"
+                   and line.get("campaign") == campaign]  # fmt: skip
+        assert (told["merchant"], told["terminal"], told["service"]) == (shop.id, "terminal-1", "gateway")
+        assert (await gateway.done("GET", f"/commands/{told['command']}/why"))["answer"] is not None
+        assert terms["supply"]["code"] not in log
 
     async def test_generate_export_and_redeem_a_bearer_code(self, shop: Merchant) -> None:
         terms = {name: value for name, value in offer(quantity=1_000_000_000).items() if name != "supply"}

@@ -1,9 +1,31 @@
 """The internal API, end to end with a real core."""
 
+import asyncio
 import json
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
+from scrip.status import told_time
 from tests.support.gateway import GatewayPlatform
+
+
+class TestOperating:
+    async def test_metrics_tell_commands_requests_and_the_age_of_what_is_not_sent(
+        self, gateway: GatewayPlatform, campaign: str
+    ) -> None:
+        text = (await gateway.request("GET", "/metrics")).text
+        found = {sample.name: sample for family in text_string_to_metric_families(text) for sample in family.samples}
+        assert found["scrip_gateway_commands_total"].value > 0
+        assert found["scrip_outbox_oldest_unsent_seconds"].value >= 0
+        assert {"scrip_gateway_external_seconds_count", "scrip_event_loop_lag_seconds_count"} & found.keys()
+
+    async def test_status_of_a_platform_that_keeps_told_time_tells_it(self, gateway: GatewayPlatform) -> None:
+        token = gateway.core.secrets_folder / "admin-token"
+        told = await asyncio.to_thread(told_time, gateway.url(), token)
+        assert told == (await gateway.done("GET", "/status"))["core"]["as_of"]
+        assert told is not None
+        assert told >= "2026-03-10T12:00:00"
 
 
 class TestCampaigns:

@@ -4,18 +4,19 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from scrip.errors import PlatformError
+from scrip.platform import Platform
 from scrip.prove import running
 from scrip.prove.asking import CLAIM, REDEEM, RETURN, Asked, Opened, Said
 from scrip.prove.evidence import Evidence
 from scrip.prove.judging import PROMISES, Verdict, judge
 from scrip.prove.running import Plan, lines, run
-from scrip.waiting import run_coroutine
+from tests.support.figures import show
 from tests.support.journeys import Journey
 
 PLAN = Plan(seed=5, seconds=5, callers=12, kafka_callers=60, campaigns=3, quantity=6, faults=True)
@@ -56,26 +57,37 @@ def test_every_answer_is_right_while_core_and_gateway_are_killed(proved: tuple[d
 
 
 def test_a_row_changed_in_the_database_is_seen(journey: Journey) -> None:
+    coupon = "number = 1 AND campaign = (SELECT number FROM core.campaign WHERE id = $1)"
+    changed: dict[str, int] = {}
+
     def change(asked: Sequence[Asked]) -> None:
         campaign = next(each.campaign for each in asked if each.kind == CLAIM and each.answers[0].status == "done")
-        of = "campaign = (SELECT number FROM core.campaign WHERE id = $1)"
-
-        async def execute() -> None:
-            connection = await asyncpg.connect(journey.platform.database_admin_url)
-            try:
-                assert (
-                    await connection.execute(f"UPDATE core.coupon SET state = 5 WHERE number = 1 AND {of}", campaign)
-                    == "UPDATE 1"
-                )
-            finally:
-                await connection.close()
-
-        run_coroutine(execute())
+        statement = f"UPDATE core.coupon SET state = 5 WHERE {coupon} RETURNING old.state"
+        changed[campaign] = journey.in_database(statement, campaign)
 
     plan = replace(PLAN, seconds=1, kafka_callers=20, callers=4, campaigns=2, faults=False)
     report = run(journey.platform.home.path, plan, before_reading=change)
+    for campaign, state in changed.items():
+        journey.in_database(f"UPDATE core.coupon SET state = $2 WHERE {coupon}", campaign, state)
     assert {each["promise"] for each in report["differences"]} == {"ledger and coupons are what the events say"}
     assert "DIFFER" in lines(report)[-2]
+
+
+@pytest.mark.soak
+def test_two_cores_and_two_gateways_are_right_while_each_of_them_is_killed(tmp_path: Path) -> None:
+    """HTTP and Kafka at once, all four processes under kills."""
+    plan = replace(PLAN, seconds=90, callers=24, kafka_callers=300, campaigns=8, quantity=40)
+    platform = Platform(tmp_path / "home", cores=2, gateways=2, report=print)
+    platform.home.port("gateway")  # any but the usual one
+    with platform:
+        report = run(platform.home.path, plan)
+    platform.erase()
+    for line in lines(report):
+        show(line)
+    assert report["differences"] == [], "\n".join(lines(report))
+    assert all(report["compared"][promise] > 0 for promise in PROMISES)
+    assert {fault["process"] for fault in report["faults"]} == {"coupon_core", "coupon_core-1", "gateway", "gateway-1"}
+    assert report["answers"]["http"] > 0 < report["answers"]["kafka"]
 
 
 def plant(promise: str) -> Callable[[Plant], Plant]:

@@ -1,5 +1,6 @@
 """Promise 2: exact counters, a live stream one can go on with, a coupon's history, complaints, dead letters."""
 
+import json
 import statistics
 import threading
 import time
@@ -8,7 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from typer.testing import CliRunner
+
 from contracts.commands import ClaimCoupon
+from scrip.__main__ import app
+from tests.support.figures import show
 from tests.support.journeys import Journey, Stream, answered, code_of, kinds, numbers, order, until
 
 ENDS = {
@@ -79,6 +84,24 @@ def test_what_was_is_shown_and_an_answer_is_decided_again(journey: Journey) -> N
     assert (why["differences"], why["before"]["coupons"][0]["state"]) == ([], "redeemed")
     assert "differences        none" in journey.scrip("why", claimed["command"])
     assert claimed["code"] not in str(why)
+
+
+def test_the_audit_ends_with_1_while_a_row_is_not_what_was_decided(journey: Journey) -> None:
+    campaign = made(journey)
+    journey.done("POST", f"/campaigns/{campaign}/claim", {"user": "counted"})
+
+    def audited() -> tuple[int, list[Any]]:
+        ran = CliRunner().invoke(app, ["audit", "--json"], env=journey.environment())
+        return ran.exit_code, json.loads(ran.stdout)["differences"]
+
+    assert audited() == (0, [])
+    ledger = "UPDATE core.campaign SET issued = issued + $2 WHERE id = $1"
+    journey.in_database(ledger, campaign, 1)
+    code, differences = audited()
+    journey.in_database(ledger, campaign, -1)
+    assert code == 1
+    assert campaign in str(differences)
+    assert audited() == (0, [])
 
 
 def test_the_history_of_one_coupon_is_told_in_order(journey: Journey) -> None:
@@ -161,7 +184,7 @@ def test_events_are_seen_soon_after_they_happened(journey: Journey) -> None:
         reader.join()
     assert len(waits) == count
     cuts = statistics.quantiles(waits, n=100)
-    print(f"\nfrom the decision to the live stream: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms")
+    show(f"from the decision to the live stream: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms")
 
 
 def test_dead_letters_are_listed_shown_and_redriven_by_the_command_line(journey: Journey) -> None:

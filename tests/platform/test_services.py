@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ def platform(servers: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iter
         tmp_path_factory.mktemp("platform") / "home",
         admin_url=servers.admin_url,
         bootstrap=servers.bootstrap,
+        auto_verify=True,
         report=print,
     )
     with made:
@@ -36,12 +38,7 @@ def platform(servers: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def ask_gateway(platform: Platform, path: str) -> dict[str, Any]:
-    request = urllib.request.Request(
-        platform.url("gateway") + path, headers={"Authorization": f"Bearer {platform.admin_token}"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        found: dict[str, Any] = json.load(answer)
-        return found
+    return ask(platform, path, {"Authorization": f"Bearer {platform.admin_token}"})
 
 
 def test_every_service_is_ready_and_no_server_was_started(platform: Platform) -> None:
@@ -55,6 +52,21 @@ def test_the_admin_token_opens_the_internal_api(platform: Platform) -> None:
     found = ask_gateway(platform, "/internal/v1/status")
     assert found["time"] == "record"
     assert all(found[service]["answers"] for service in ("core", "adapter", "scheduler"))
+
+
+def test_with_auto_verify_an_applicant_gets_its_credentials_at_once(platform: Platform) -> None:
+    document = json.dumps({"name": "Corner shop", "contact": "shop@example.org", "dialect": "scrip"}).encode()
+    filed = ask(platform, "/merchant/v1/access", {"content-type": "application/json"}, document)
+    assert filed["state"] == "active", filed
+    found = ask(platform, f"/merchant/v1/access/{filed['id']}", {"authorization": f"Bearer {filed['token']}"})
+    assert found["credentials"]["key"]
+
+
+def ask(platform: Platform, path: str, headers: dict[str, str], body: bytes | None = None) -> dict[str, Any]:
+    request = urllib.request.Request(platform.url("gateway") + path, body, headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
 
 
 @pytest.mark.parametrize("service", ["coupon_core", "merchant_adapter", "scheduler", "gateway"])
@@ -71,6 +83,23 @@ def test_a_service_is_not_ready_while_the_database_is_away(platform: Platform, s
     servers.resume("postgres")
     not_ready = {process["name"] for process in away["processes"] if not process["ready"]}
     assert not_ready >= {"coupon_core", "merchant_adapter", "scheduler", "gateway"}
+    for name in platform.processes():
+        platform.wait_ready(name)
+
+
+def test_every_service_says_that_kafka_is_away_though_it_has_nothing_in_hand(
+    platform: Platform, servers: Backend
+) -> None:
+    services = {"coupon_core", "merchant_adapter", "scheduler", "gateway"}
+    servers.halt("kafka")
+    deadline = time.monotonic() + 60
+    saying: set[str] = set()
+    while not saying >= services and time.monotonic() < deadline:
+        found = platform_status(platform.home.path)["processes"]
+        saying = {each["name"] for each in found if any("Kafka broker" in reason for reason in each["reasons"])}
+        time.sleep(0.5)
+    servers.resume("kafka")
+    assert saying >= services
     for name in platform.processes():
         platform.wait_ready(name)
 

@@ -18,6 +18,7 @@ from contracts.topics import SCHEDULE_COMMANDS, SCHEDULE_EVENTS
 from messaging.sending import Sender
 from process.database import Pool
 from tests.support.bad_commands import all_dead, send_bad_commands
+from tests.support.figures import show
 from tests.support.services import Service, logs_of, until
 
 
@@ -91,7 +92,7 @@ async def test_two_schedulers_killed_at_every_point_let_each_tick_happen_once(
     await schedulers.wait_ready(0)
     await schedulers.wait_ready(1)
     reached = {line.split()[0] for line in schedulers.failpoints_hit() if " kill " in line}
-    print("killed at", sorted(reached))
+    show(f"killed at {', '.join(sorted(reached))}")
     assert reached == set(points)
 
     async def caught_up() -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
@@ -30,6 +31,7 @@ from contracts.topics import COUPON_COMMANDS, COUPON_EVENTS
 from contracts.writers import Writer, sign
 from scrip.__main__ import app
 from scrip.platform import Platform
+from scrip.waiting import run_coroutine
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
@@ -252,6 +254,20 @@ class Journey:
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
+
+    # -- behind the services' back ---------------
+
+    def in_database(self, statement: str, *values: object) -> Any:
+        """One statement as the database's administrator; the first value it returns."""
+
+        async def execute() -> Any:
+            connection = await asyncpg.connect(self.platform.database_admin_url)
+            try:
+                return await connection.fetchval(statement, *values)
+            finally:
+                await connection.close()
+
+        return run_coroutine(execute())
 
     # -- Kafka ---------------
 

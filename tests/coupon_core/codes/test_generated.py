@@ -20,6 +20,7 @@ from coupon_core.codes.generated import (
     normalise,
     version_of,
 )
+from tests.support.figures import show
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 CODES = GeneratedCodes({1: OLD})
@@ -193,7 +194,7 @@ class TestWrongCodes:
         numbers = ff1.Permutation.of_serials(OLD, b"scrip.codes").decrypt_all(invented)
         passed = int((numbers & numpy.uint64((1 << 14) - 1) == 0).sum())
         took = time.perf_counter() - began
-        print(f"\n{passed} of 1,000,000 invented codes pass the arithmetic, 61 expected ({took:.2f} s)")
+        show(f"{passed} of 1,000,000 invented codes pass the arithmetic, 61 expected ({took:.2f} s)")
         self.is_chance(passed, 1_000_000)
 
     @staticmethod
@@ -205,7 +206,7 @@ class TestWrongCodes:
 
     def count(self, what: str, wrong: list[str]) -> None:
         passed = sum(serial is not None for serial in CODES.serials_of(wrong))
-        print(f"\n{passed} of {len(wrong):,} {what} pass the arithmetic, {len(wrong) * CHANCE:.1f} expected")
+        show(f"{passed} of {len(wrong):,} {what} pass the arithmetic, {len(wrong) * CHANCE:.1f} expected")
         self.is_chance(passed, len(wrong))
 
     @staticmethod

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from contracts.campaigns import CHARSETS, CodePattern
 from coupon_core.codes.generated import GeneratedCodes, normalise
 from coupon_core.codes.patterned import GUESSES, PatternedCodes, head_of, patterned, space_needed
+from tests.support.figures import show
 
 KEY = bytes(range(32))
 CAMPAIGN = UUID("0d9d1c8e-6f5b-5a0e-8f3e-2f1c7f6b9a11")
@@ -149,5 +150,5 @@ class TestPatterns:
         quantity = pattern.space() // GUESSES
         numbers = [codes.number_of(f"{guess:07}") or 0 for guess in range(0, 10_000_000, 97)]
         hits = sum(number <= quantity for number in numbers)
-        print(f"\n{hits} of {len(numbers):,} guesses hit one of {quantity:,} codes of 7 digits")
+        show(f"{hits} of {len(numbers):,} guesses hit one of {quantity:,} codes of 7 digits")
         assert abs(hits - len(numbers) / GUESSES) <= 5 * (len(numbers) / GUESSES) ** 0.5

@@ -6,6 +6,7 @@ import pytest
 
 from tests.coupon_core.never_wrong.planted_bugs import BUGS, Bug, planted
 from tests.coupon_core.never_wrong.simulated import simulate
+from tests.support.figures import show
 
 SEEDS = 300
 MANY_SEEDS = 20_000
@@ -33,7 +34,7 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
             try:
                 simulate(seed)
             except Exception as wrong:
-                print(f"{bug.name}: seed {seed} found it: {str(wrong)[:200]}")
+                show(f"{bug.name}: seed {seed} found it: {str(wrong)[:200]}")
                 return
     pytest.fail(f"{bug.name} was not found in {FOUND_WITHIN} seeds")
 
@@ -49,5 +50,5 @@ def test_what_was_planted_is_gone_afterwards() -> None:
 @pytest.mark.parametrize("part", range(20))
 def test_20_000_seeds_keep_every_promise(part: int) -> None:
     first = FIRST_SEED + SEEDS + part * MANY_SEEDS // 20
-    print(f"seeds {first} to {first + MANY_SEEDS // 20 - 1}")
+    show(f"seeds {first} to {first + MANY_SEEDS // 20 - 1}")
     run_seeds(first, MANY_SEEDS // 20)

@@ -23,6 +23,7 @@ from tests.support.adapter import Adapter, running_adapter
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases
 from tests.support.demo_merchants import DemoMerchant
+from tests.support.figures import show
 from tests.support.services import until
 
 
@@ -284,7 +285,7 @@ async def test_killed_after_the_merchant_answered_nothing_is_doubled_and_nothing
     await adapter.service.wait_ready(0)
     await adapter.until_counts(campaign, 90, confirmed=450)
     reached = [line for line in adapter.service.failpoints_hit() if " kill " in line]
-    print("killed at", reached)
+    show(f"killed at {reached}")
     assert given(shop) == once(450)
     confirmed = [
         event

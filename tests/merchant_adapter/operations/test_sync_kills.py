@@ -11,6 +11,7 @@ from contracts.merchants import UsersSynced
 from tests.merchant_adapter.operations.conftest import Demo
 from tests.support.adapter import running_adapter
 from tests.support.databases import Databases
+from tests.support.figures import show
 from tests.support.servers import local_backend
 from tests.support.services import until
 
@@ -41,7 +42,7 @@ async def test_two_processes_killed_at_every_page_fetch_everybody_once(
         report = await adapter.ended(run, 120)
         assert [report[name] for name in ("status", "pages", "seen", "new", "gone")] == ["done", 30, 600, 600, 0]
         died = sum(" kill " in line for line in adapter.service.failpoints_hit())
-        print(f"killed {died} times at adapter.page_answered, and both once anywhere")
+        show(f"killed {died} times at adapter.page_answered, and both once anywhere")
         again = int(shop.counts()["users_served"]) - 600
         assert died * 20 <= again <= (died + 2) * 40, "only the pages in hand at a kill were fetched again"
         reports = [event for event in await adapter.events(merchant) if isinstance(event, UsersSynced)]

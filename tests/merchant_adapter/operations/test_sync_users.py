@@ -14,6 +14,7 @@ from contracts.topics import SCHEDULE_EVENTS
 from tests.merchant_adapter.operations.conftest import Demo
 from tests.support.adapter import Adapter
 from tests.support.demo_merchants import DemoMerchant
+from tests.support.figures import show
 from tests.support.services import sending_as, until
 
 
@@ -216,7 +217,7 @@ async def test_merchants_that_hang_do_not_slow_another(adapter: Adapter, demo: D
     started = asyncio.get_running_loop().time()
     assert (await adapter.sync(good))["status"] == "done"
     seconds = asyncio.get_running_loop().time() - started
-    print(f"500 users beside 6 merchants that hang: {seconds:.1f} s")
+    show(f"500 users beside 6 merchants that hang: {seconds:.1f} s")
     assert not await adapter.fetch("SELECT FROM sync_run WHERE id = ANY ($1) AND status = 'done'", slow)
 
 

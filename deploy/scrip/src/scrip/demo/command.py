@@ -30,7 +30,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
         prog="scrip demo",
         description="Play a real grocery chain's year of coupons on a platform of its own, and count what came of it.",
     )
-    parser.add_argument("--quick", action="store_true", help="only three of the 27 campaigns: a minute")
+    parser.add_argument("--quick", action="store_true", help="only three of the 27 campaigns")
     parser.add_argument("--keep", action="store_true", help="leave the platform up afterwards")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write figures, rates and memory there")
     parser.add_argument("--home", type=Path, metavar="DIR", help="a new folder for the platform's data")
