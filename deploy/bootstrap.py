@@ -143,6 +143,8 @@ def run_pip(arguments, expected):
             elif line.startswith("Installing collected"):
                 show(expected, expected, "unpacking")
     finish_showing()
+    if pip.stdout:
+        pip.stdout.close()
     if pip.wait() == 0:
         return
     text = "\n".join(output)

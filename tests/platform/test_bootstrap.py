@@ -50,9 +50,7 @@ def test_an_index_that_does_not_answer_is_one_sentence(
 ) -> None:
     nobody = f"http://127.0.0.1:{pick_free_port(taken=set())}/simple"
     with pytest.raises(SystemExit):
-        run_pip(
-            ["download", "--no-deps", "--dest", str(tmp_path), "--index-url", nobody, "--retries", "0", "thing==1.0"]
-        )
+        run_pip(["download", "--no-deps", "--dest", str(tmp_path), "--index-url", nobody, "thing==1.0"])
     said = capsys.readouterr().err
     assert said.startswith("The packages cannot be fetched: the network or the package index does not answer; see ")
     assert said.count("\n") == 1
