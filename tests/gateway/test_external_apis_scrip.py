@@ -98,7 +98,9 @@ class TestTheWalk:
         (told,) = [line for line in lines if line.get("problem") == "coupon_already_redeemed"
                    and line.get("campaign") == campaign]  # fmt: skip
         assert (told["merchant"], told["terminal"], told["service"]) == (shop.id, "terminal-1", "gateway")
-        assert (await gateway.done("GET", f"/commands/{told['command']}/why"))["answer"] is not None
+        assert (await gateway.done("GET", f"/commands/{told['command']}/why"))["answered"]["refusal"][
+            "code"
+        ] == "coupon_already_redeemed"
         assert terms["supply"]["code"] not in log
 
     async def test_generate_export_and_redeem_a_bearer_code(self, shop: Merchant) -> None:
