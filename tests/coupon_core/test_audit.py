@@ -312,9 +312,9 @@ async def test_what_the_lanes_wrote_adds_up(ledger: Ledger) -> None:
         report = answer.json()
         assert report["differences"] == []
         checked = report["checked"]
-        assert checked["campaigns"] == 9
+        assert checked["campaigns"] == 10
         assert checked["lanes"] == 8
-        assert checked["coupons"] == 3 * 21 + 3 + 2 + 2 + 9 + 2 * 4
+        assert checked["coupons"] == 3 * 21 + 3 + 2 + 2 + 9 + 2 * 4 + 1
         assert checked["events"] == sum(
             [(await ledger.core.read(f"/campaigns/{campaign}"))["seq"] for campaign in ledger.campaigns.values()]
         )

@@ -157,10 +157,10 @@ WITH ranges AS (
     SELECT campaign, sum(codes)::bigint AS codes FROM voided_range
     WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 )
-SELECT c.id, NULL::int, 'exported codes nobody holds', outstanding::text, c.exported::text
+SELECT c.id, NULL::int, 'exported codes nobody holds', o.outstanding::text, c.exported::text
 FROM campaign c LEFT JOIN ranges r ON r.campaign = c.number LEFT JOIN void v ON v.campaign = c.number
 CROSS JOIN LATERAL (SELECT coalesce(r.outstanding, 0) - coalesce(v.codes, 0) AS outstanding) o
-WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND c.exported <> outstanding
+WHERE ($1::bigint[] IS NULL OR c.number = ANY($1)) AND c.exported <> o.outstanding
 """
 VOIDED_CODES = """
 SELECT c.id, NULL::int, 'void codes from ' || v.first || ' to ' || v.last, held.codes::text, v.codes::text
