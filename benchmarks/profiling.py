@@ -1,9 +1,9 @@
 """What a service's process does while a benchmark runs, by sampling: where the figures' bounds come from.
 
     make bench ARGS="export_1m --json /dev/null" &
-    .venv/bin/python -m benchmarks.profiling coupon_core --seconds 20
+    .venv/bin/python -m benchmarks.profiling coupon_core --after 20 --seconds 20
 
-Waits for a process of that service (`coupon_core`, `gateway`, `merchant_adapter`), samples it with py-spy, and prints
+Waits for a process of that service (`coupon_core`, `gateway`, `merchant_adapter`) and until it has lived so long, samples it with py-spy, and prints
 the share of its samples by function: its own, and with all it called. Only moments at which it works are counted
 (threads that wait are left out). May need the right to trace other processes (root).
 """
@@ -20,16 +20,18 @@ from pathlib import Path
 
 import psutil
 
-SHOWN = 25
+SHOWN = 30
 
 
-def process_of(service: str, patience_seconds: float) -> int:
-    """The youngest process of a service. Raises TimeoutError."""
+def process_of(service: str, patience_seconds: float, after_seconds: float) -> int:
+    """The youngest process of a service, once it has lived for so long. Raises TimeoutError."""
     deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         found = [each for each in psutil.process_iter(["cmdline", "create_time"]) if _runs(each, service)]
         if found:
-            return int(max(found, key=lambda each: each.info["create_time"]).pid)
+            youngest = max(found, key=lambda each: each.info["create_time"])
+            time.sleep(max(0.0, youngest.info["create_time"] + after_seconds - time.time()))
+            return int(youngest.pid)
         time.sleep(0.2)
     raise TimeoutError(f"No process of {service} was started within {patience_seconds:g} s.")
 
@@ -45,7 +47,7 @@ def sampled(pid: int, seconds: float, rate: int) -> Counter[str]:
         subprocess.run(
             [
                 *(Path(sys.executable).with_name("py-spy"), "record", "--pid", str(pid), "--rate", str(rate)),
-                *("--duration", str(round(seconds)), "--format", "raw", "--output", file, "--nonblocking"),
+                *("--duration", str(round(seconds)), "--format", "raw", "--output", file),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
@@ -74,9 +76,10 @@ def main() -> None:
     arguments.add_argument("service")
     arguments.add_argument("--seconds", type=float, default=20)
     arguments.add_argument("--wait", type=float, default=120, help="seconds to wait for the process")
+    arguments.add_argument("--after", type=float, default=0, help="seconds the process must have lived")
     arguments.add_argument("--rate", type=int, default=200, help="samples per second")
     given = arguments.parse_args()
-    stacks = sampled(process_of(given.service, given.wait), given.seconds, given.rate)
+    stacks = sampled(process_of(given.service, given.wait, given.after), given.seconds, given.rate)
     own, whole = shares(stacks)
     total = sum(stacks.values())
     print(f"{total:,} samples at work in {given.seconds:g} s")

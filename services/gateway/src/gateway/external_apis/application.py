@@ -108,7 +108,7 @@ async def _carried_out(parts: Parts, request: Request, talk: _Talk) -> RawAnswer
     outcome = await carry_out(parts, identity, talk.call)
     answer = dialect.answer(talk.call, outcome, identity.profile)
     # What was simply done is counted, and stands in the events: an info line for each would cost more than the rest.
-    if outcome.pending:
+    if outcome.pending and getattr(talk.call, "wait", True):
         logger.info(
             "The outcome of a merchant's request is not known yet.",
             action="external_request_pending",
