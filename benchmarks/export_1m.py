@@ -13,10 +13,12 @@ import io
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+import psutil
 
 from benchmarks.measure import Figure, alternate
 from benchmarks.platforms import make_campaign, platform, staff
@@ -49,16 +51,33 @@ def run() -> list[Figure]:
                     raise RuntimeError("the bytes of an export are not those of the one before")
                 return CODES / seconds
 
+            processes = {name: psutil.Process(running.service_pid(name)) for name in ("coupon_core", "gateway")}
+            spent: dict[str, list[float]] = {name: [] for name in processes}
+
+            def ours() -> list[float]:
+                before = {name: _spent(process) for name, process in processes.items()}
+                rate = over_http(gateway, running.admin_token)
+                for name, process in processes.items():
+                    spent[name].append(_spent(process) - before[name])
+                return [rate]
+
             alternate(
                 [figure],
-                ours=lambda: [over_http(gateway, running.admin_token)],
+                ours=ours,
                 limit=lambda: [over_http(int(bare), "")],
                 rival=lambda: [asyncio.run(_copy(running.database_admin_url, len(whole)))],
                 runs=RUNS,
             )
     seconds = ", ".join(f"{CODES / rate:.2f}" for rate in figure.ours)
     figure.notes.append(f"{len(whole):,} bytes; seconds: {seconds}; all {CODES:,} codes differ, the checksum holds")
+    processor = " and ".join(f"{median(each):.2f} s in {name}" for name, each in spent.items())
+    figure.notes.append(f"of a processor an export takes {processor}; the client and the copies between are the rest")
     return [figure]
+
+
+def _spent(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def _taken_out(running: Platform) -> UUID:

@@ -3,9 +3,9 @@
     make bench ARGS="export_1m --json /dev/null" &
     .venv/bin/python -m benchmarks.profiling coupon_core --after 20 --seconds 20
 
-Waits for a process of that service (`coupon_core`, `gateway`, `merchant_adapter`) and until it has lived so long, samples it with py-spy, and prints
-the share of its samples by function: its own, and with all it called. Only moments at which it works are counted
-(threads that wait are left out). May need the right to trace other processes (root).
+Waits for a process of that service (`coupon_core`, `gateway`, `merchant_adapter`) and until it has lived so long,
+samples it with py-spy, and prints the share of its samples by function: its own, and with all it called. Only moments
+at which it works are counted (threads that wait are left out). May need the right to trace other processes (root).
 """
 
 from __future__ import annotations

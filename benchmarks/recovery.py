@@ -14,6 +14,7 @@ that was appended has its coupon.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
 from bisect import bisect_right
@@ -47,7 +48,7 @@ STEADY_SECONDS = 1.0
 """For so long all lanes have events before something is done to them, and after."""
 FIRST, OTHER = "coupon_core-1", "coupon_core"
 FIGURES = {
-    "recovery": "the start of a Python process, its joining the group and its take-over of each lane",
+    "recovery": "the second's pause before it is started again, and the start of a Python process",
     "recovery_others": "nothing: the others' lanes go on",
     "recovery_sigstop": "the session time-out, after which the group gives its lanes away",
     "recovery_postgresql": "core's pause between two tries to connect",
@@ -58,6 +59,7 @@ FIGURES = {
 def run() -> list[Figure]:
     """Seconds of each kind; the first is the headline."""
     figures = {name: Figure(name, "s", bound=bound) for name, bound in FIGURES.items()}
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its clients say at length that the broker is away
     settings = {"SCRIP_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS)}
     with platform(services=(CORE,), cores=2, extra_env={CORE.module: settings}) as running:
         claims = asyncio.run(_disturb(running, figures))

@@ -16,8 +16,7 @@ from coupon_core.model.campaign import STATE_NAMES
 
 STATES = ("exported", *(STATE_NAMES[state] for state in sorted(STATE_NAMES)))
 """By the number of the state; 0: nobody has the coupon, its code was taken out."""
-_LONGEST = max(map(len, STATES))
-_STATES = numpy.array([list(name.encode().ljust(_LONGEST, b"\0")) for name in STATES], dtype=numpy.uint8)
+_STATES = numpy.array([name.encode() for name in STATES])
 _AROUND = {"csv": (b"", b",", b",", b"\r\n"), "jsonl": (b'{"number":', b',"code":"', b'","state":"', b'"}\n')}
 
 
@@ -27,20 +26,24 @@ def write(
     """The rows number, code, state as text; `numbers` are from 1 and ascend, `states` index `STATES`."""
     if not len(numbers):
         return b""
-    columns = (_digits(numbers), symbols, _STATES[states])
-    width = sum(column.shape[1] for column in columns) + sum(map(len, _AROUND[form]))
-    rows = numpy.empty((len(numbers), width), dtype=numpy.uint8)
-    place = 0
-    for between, column in zip(_AROUND[form], (*columns, None), strict=True):
-        rows[:, place : place + len(between)] = numpy.frombuffer(between, dtype=numpy.uint8)
-        place += len(between)
-        if column is not None:
-            rows[:, place : place + column.shape[1]] = column
-            place += column.shape[1]
-    return rows.tobytes() if rows.all() else rows[rows != 0].tobytes()
+    before, between, behind, end = _AROUND[form]
+    columns = (before, _digits(numbers), between, _texts(symbols), behind, _STATES[states], end)
+    # A record of texts of fixed width: numpy copies a text at a time, and bytes of a matrix one by one.
+    widths = [len(column) if isinstance(column, bytes) else column.itemsize for column in columns]
+    rows = numpy.empty(len(numbers), dtype=[(str(place), f"S{width}") for place, width in enumerate(widths) if width])
+    for place, column in enumerate(columns):
+        if widths[place]:
+            rows[str(place)] = column
+    text = rows.view(numpy.uint8)
+    return text.tobytes() if text.all() else text[text != 0].tobytes()
 
 
-def _digits(numbers: NDArray[Any]) -> Symbols:
+def _texts(symbols: Symbols) -> NDArray[numpy.bytes_]:
+    """A row of bytes as one text."""
+    return numpy.ascontiguousarray(symbols).view(f"S{symbols.shape[1]}").reshape(len(symbols))
+
+
+def _digits(numbers: NDArray[Any]) -> NDArray[numpy.bytes_]:
     """Decimal, with zero bytes instead of leading zeros."""
     width = len(str(numbers[-1]))
     digits = numpy.empty((len(numbers), width), dtype=numpy.uint8)
@@ -50,4 +53,4 @@ def _digits(numbers: NDArray[Any]) -> Symbols:
         digits[:, place] = rest - following * numpy.uint64(10) + numpy.uint64(ord("0"))
         digits[:, place][rest == 0] = 0
         rest = following
-    return digits
+    return _texts(digits)
