@@ -57,6 +57,7 @@ check-schemas: setup
 	@$(BIN)/python -m contracts.asyncapi --check
 	@$(BIN)/python -m contracts.refusal_list --check
 	@$(BIN)/python -m coupon_core.states_document --check
+	@$(BIN)/python -m dialects.declared.schema --check
 	@$(BIN)/python -m gateway openapi --check
 
 # Resolved again with the lock's own versions preferred: it comes out the same unless pyproject.toml asks for others.

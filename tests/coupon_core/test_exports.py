@@ -5,11 +5,13 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from contracts.commands import CouponReference, ExportCodes, RedeemCoupon, UploadCodes
@@ -32,6 +34,7 @@ async def core(
     async with running_core(databases, backend.bootstrap, tmp_path_factory.mktemp("core"), told=True) as core:
         await core.tell_time("2026-03-02T00:00:00Z")
         await core.set_merchant(OWNER)
+        await core.set_rules(OWNER, partners=[OTHER])
         yield core
 
 
@@ -201,11 +204,37 @@ async def test_more_exports_than_a_process_streams_at_once_are_told_to_come_late
     raise AssertionError("no place became free")
 
 
-@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\x00x", "\nx"])
+async def test_one_merchant_cannot_keep_the_others_from_their_exports(core: CorePlatform) -> None:
+    campaign = await generated(core, "slow reader", 1_000_000_000, party=OWNER)
+    await core.done(ExportCodes(count=MILLION), campaign=campaign, party=OWNER)
+    url = f"{core.processes[0].url}/campaigns/{campaign}/export/codes"
+    headers = {"Authorization": f"Bearer {core.service_token}"}
+
+    async def opened(party: str | None) -> httpx.Response:
+        query = {} if party is None else {"party": party}
+        return await core.http.send(core.http.build_request("GET", url, headers=headers, params=query), stream=True)
+
+    answers = [await opened(party) for party in (OWNER, OWNER, OWNER, None)]
+    try:
+        assert [answer.status_code for answer in answers] == [200, 200, 503, 200]
+    finally:
+        for answer in answers:
+            await answer.aclose()
+
+
+@pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\x00x", "\nx", " =1", '"=1"', "\uff1d1"])
 def test_no_cell_begins_as_a_formula(cell: str) -> None:
     assert safe(cell) == "'" + cell
     (row,) = csv.reader(io.StringIO(as_csv(("a", "b"), [(cell, 7)]).decode(), newline=""))
     assert row == ["'" + cell, "7"]
+
+
+@pytest.mark.parametrize("between", [";", "; ", ';"', "\t", "\n", ";;"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
+def test_no_cell_begins_as_a_formula_where_semicolons_or_tabs_end_cells(between: str, sign: str) -> None:
+    line = as_csv(("a", "b"), [(f"x{between}{sign}HYPERLINK(1)", 7)]).decode()
+    for cell in re.split(r"[;\t\r\n]", line):
+        assert not cell.lstrip(" \"'").startswith(sign) or cell.startswith("'"), line
 
 
 def test_other_cells_stay_as_they_are() -> None:

@@ -38,6 +38,7 @@ async def core(
         await platform.tell_time("2026-03-01T00:00:00Z")
         for merchant in (OWNER, REDEEMER, STRANGER):
             await platform.set_merchant(merchant)
+        await platform.set_rules(OWNER, partners=[REDEEMER, STRANGER])
         yield platform
 
 

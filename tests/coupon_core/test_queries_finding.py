@@ -39,6 +39,7 @@ async def core(
         await platform.tell_time(NOW)
         for merchant in (OWNER, REDEEMER, STRANGER, SUSPENDED):
             await platform.set_merchant(merchant)
+        await platform.set_rules(OWNER, partners=[REDEEMER, STRANGER])
         yield platform
 
 
@@ -188,6 +189,14 @@ class TestResolve:
         assert await self.candidates(core, "every year", party=OWNER) == [(str(last), None)]
         this = await published(core, "year 2", supply, party=OWNER)
         assert await self.candidates(core, "every year", party=OWNER) == [(str(this), None)]
+
+    async def test_a_partners_campaign_with_ones_own_code_makes_nothing_ambiguous(self, core: CorePlatform) -> None:
+        supply = {"kind": "shared", "code": "SAME-CODE"}
+        theirs = await published(core, "partner", supply, party=OWNER, redeemable_by=[REDEEMER])
+        assert await self.candidates(core, "same code", party=REDEEMER) == [(str(theirs), None)]
+        own = await published(core, "own", supply, party=REDEEMER)
+        assert await self.candidates(core, "same code", party=REDEEMER) == [(str(own), None)]
+        assert await self.candidates(core, "same code", party=OWNER) == [(str(theirs), None)]
 
     async def test_at_most_twenty_campaigns_are_named(self, core: CorePlatform) -> None:
         supply = {"kind": "shared", "code": "ALL-OVER"}

@@ -27,9 +27,9 @@ from dialects.declared.declaration import (
     Money,
     Percent,
     Whole,
-    json_schema,
     read_declaration,
 )
+from dialects.declared.schema import json_schema
 from dialects.declared.trial import try_profile
 from dialects.protocol import Problem, Profile, RequestRefused
 from tests.dialects.requests import PROFILE, raw
@@ -110,6 +110,36 @@ class TestRequests:
         assert problem.status == 422
         assert pointer in [error.pointer for error in problem.errors]
 
+    @pytest.mark.parametrize(
+        ("dry_run", "header", "tried"),
+        [
+            (True, {}, True),
+            (False, {}, False),
+            ('header."x-test"', {}, False),
+            ('header."x-test"', {"X-Test": "false"}, False),
+            ('header."x-test"', {"X-Test": "true"}, True),
+            ("body.summe == '42,50'", {}, True),
+        ],
+    )
+    def test_a_profile_says_which_requests_only_ask_what_would_happen(
+        self, dry_run: Any, header: dict[str, str], tried: bool
+    ) -> None:
+        document = example("profile.json")
+        document["operations"]["redeem"]["dry_run"] = dry_run
+        profile = replace(PROFILE, declaration=read_declaration(document))
+        call = DECLARED.parse(raw("POST", "/erp/kasse", example("redeem.json"), KEY | header), profile)
+        assert isinstance(call, ChangeCoupon)
+        assert call.dry_run is tried
+
+    def test_what_is_neither_a_trial_nor_none_is_not_done(self) -> None:
+        document = example("profile.json")
+        document["operations"]["redeem"]["dry_run"] = 'header."x-test"'
+        profile = replace(PROFILE, declaration=read_declaration(document))
+        for value in ("yes", "", "1", "True"):
+            sent = raw("POST", "/erp/kasse", example("redeem.json"), KEY | {"X-Test": value})
+            problem = refused(lambda sent=sent: DECLARED.parse(sent, profile))  # type: ignore[misc]
+            assert (problem.status, problem.errors[0].pointer) == (422, 'header."x-test"')
+
     def test_a_missing_request_number_is_refused(self) -> None:
         body = {name: value for name, value in example("redeem.json").items() if name != "bonnummer"}
         assert refused(lambda: post("/erp/kasse", body)).errors[0].pointer == "body.bonnummer"
@@ -155,6 +185,11 @@ class TestAnswers:
             "zu_zahlen": "37,50",
             "gutschein": "c-1.3",
         }
+
+    def test_a_trial_says_what_would_happen_and_made_nothing(self) -> None:
+        call = post("/erp/aktionen", example("publish.json"))
+        status, body = self.told(call, Outcome({"campaign": "c-1", "state": "active"}, dry_run=True))
+        assert (status, body["stand"]) == (200, "AKTIV")
 
     def test_rows_go_back_as_a_list(self) -> None:
         call = post("/erp/aktionen/A/gutscheine", {"belegnummer": "B", "kunden": [{"kundennummer": "K-1"}]})
@@ -295,6 +330,56 @@ class TestDocuments:
             document["operations"]["publish"]["request"]["name"] = "body.["
 
         assert any("/operations/publish" in line and "JMESPath" in line for line in self.broken(change))
+
+    @pytest.mark.parametrize(("operation", "dry_run"), [("redeem", "true"), ("redeem", "a.["), ("redeem", 1)])
+    def test_a_trial_that_would_never_be_one_is_refused(self, operation: str, dry_run: Any) -> None:
+        def change(document: dict[str, Any]) -> None:
+            document["operations"][operation]["dry_run"] = dry_run
+
+        assert any(f"/operations/{operation}" in line for line in self.broken(change))
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "body | " + " | ".join(["[@,@]"] * 7),
+            "body.a | " + " | ".join(["[@,@][]"] * 7),
+            "map(&[@,@,@,@,@,@,@,@,@,@,@], map(&[@,@,@,@,@,@,@,@,@,@,@], body.a))",
+            "body.a[*].['" + "x" * 100 + "']",
+            "join(body.a, body.b)",
+            "to_string([to_string([to_string(body)])])",
+            "body.a[*]."
+            + "[@,@,@,@,@,@,@,@,@,@,@]"
+            + "[*]."
+            + "{a: @, b: @, c: @, d: @, e: @, f: @, g: @, h: @, i: @, j: @}",
+        ],
+    )
+    def test_an_expression_that_multiplies_what_it_is_given_is_refused(self, expression: str) -> None:
+        def change(document: dict[str, Any]) -> None:
+            document["operations"]["publish"]["request"]["name"] = expression
+
+        assert any("100 times" in line for line in self.broken(change))
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "body.kunden[].{user: kundennummer, code: gutscheincode, wo: filiale.name}",
+            "join(', ', body.a[*].b)",
+            "body.a[?b == 'c'] | [0].d",
+            "['" + "x" * 200 + "', body.a]",
+            "sort_by(body.a, &b)[-1].c || body.d",
+        ],
+    )
+    def test_an_ordinary_one_is_taken(self, expression: str) -> None:
+        document = example("profile.json")
+        document["operations"]["publish"]["request"]["name"] = expression
+        assert read_declaration(document).operations["publish"].request["name"] == expression
+
+    def test_a_result_with_too_many_pieces_is_refused_in_its_field(self) -> None:
+        document = example("profile.json")
+        document["operations"]["publish"]["request"]["name"] = "body.viele[*].[@,@,@,@,@,@,@,@,@,@,@,@]"
+        profile = replace(PROFILE, declaration=read_declaration(document))
+        sent = raw("POST", "/erp/aktionen", example("publish.json") | {"viele": [1] * 40_000}, KEY)
+        assert "too much" in refused(lambda: DECLARED.parse(sent, profile)).detail
 
     def test_a_field_the_operation_has_not_is_refused(self) -> None:
         def change(document: dict[str, Any]) -> None:

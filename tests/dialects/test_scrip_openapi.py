@@ -17,6 +17,12 @@ class TestTheDescription:
         names = [operation["operationId"] for methods in paths().values() for operation in methods.values()]
         assert len(names) == len(set(names))
 
+    def test_every_operation_with_a_request_number_may_be_tried(self) -> None:
+        for methods in paths().values():
+            for operation in methods.values():
+                names = {parameter["name"] for parameter in operation["parameters"]}
+                assert ("Idempotency-Key" in names) == ("dry_run" in names), operation["operationId"]
+
 
 def references(value: object) -> list[str]:
     if isinstance(value, dict):

@@ -28,6 +28,7 @@ from dialects.calls import (
     IssueToUsers,
     ListCampaigns,
     ListCodes,
+    Ordered,
     UploadCodeList,
     ValidateCoupon,
 )
@@ -138,6 +139,30 @@ class TestWhatTheyMean:
     def test_who_does_not_want_to_wait_says_so(self) -> None:
         assert post("/coupons/redeem", {"code": "X"}, {"Prefer": "respond-async"}).wait is False
         assert post("/coupons/redeem", {"code": "X"}).wait is True
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("POST", "/campaigns", OFFER),
+            ("POST", "/campaigns/spring-1/pause", {"reason": "recall"}),
+            ("PUT", "/campaigns/spring-1/quantity", {"quantity": 7}),
+            ("POST", "/campaigns/spring-1/codes", {"codes": ["A"]}),
+            ("POST", "/campaigns/spring-1/issue", {"users": ["u"]}),
+            ("POST", "/campaigns/spring-1/claim", {"user": "u"}),
+            ("POST", "/coupons/redeem", {"code": "X"}),
+            ("POST", "/coupons/void", {"code": "X", "reason": "lost"}),
+        ],
+    )
+    def test_whatever_changes_something_may_be_tried(self, method: str, path: str, body: Any) -> None:
+        for query, tried in (("", False), ("?dry_run=false", False), ("?dry_run=true", True)):
+            call = SCRIP.parse(raw(method, f"/merchant/v1{path}{query}", body, KEY), PROFILE)
+            assert isinstance(call, Ordered)
+            assert call.dry_run is tried
+
+    def test_a_dry_run_is_yes_or_no_and_is_asked_of_commands_only(self) -> None:
+        odd = refused(lambda: post("/coupons/redeem?dry_run=maybe", {"code": "X"}))
+        assert (odd.status, odd.errors[0].pointer) == (422, "dry_run")
+        assert refused(lambda: post("/coupons/validate?dry_run=true", {"code": "X"})).status == 422
 
     def test_a_reference_is_read_back_by_its_merchant_only(self) -> None:
         reference = make_reference(PROFILE.secret, CAMPAIGN)

@@ -10,8 +10,9 @@ from uuid import UUID
 import pytest
 from voucherify import models
 
-from contracts.campaigns import AmountOff, GiftCard, PercentOff
+from contracts.campaigns import AmountOff, GiftCard, PercentOff, WeeklyHours
 from contracts.commands import (
+    AmendCampaign,
     GenerateCampaign,
     PauseCampaign,
     PublishCampaign,
@@ -22,6 +23,7 @@ from contracts.commands import (
 )
 from contracts.identifiers import campaign_id
 from dialects.calls import (
+    AskNothing,
     Call,
     CampaignName,
     ChangeCampaign,
@@ -67,6 +69,22 @@ CARDS: dict[str, Any] = {
     "campaign_type": "GIFT_VOUCHERS",
     "voucher": {"type": "GIFT_VOUCHER", "gift": {"amount": 5_000}, "redemption": {"quantity": None}},
 }
+
+
+def hours(opens: str, closes: str) -> dict[str, Any]:
+    return {"daily": [{"start_time": opens, "expiration_time": closes, "days_of_week": [5, 6]}]}
+
+
+def frame(interval: str, duration: str) -> dict[str, str]:
+    return {"interval": interval, "duration": duration}
+
+
+def rule(**conditions: list[int]) -> dict[str, Any]:
+    least = {f"${name}": value for name, value in conditions.items()}
+    return {"name": "from 20.00 on", "rules": {"1": {"name": "order.amount", "conditions": least}, "logic": "1"}}
+
+
+HOURS = hours("10:00", "12:30")
 
 
 def call_of(method: str, path: str, body: Any = None) -> Any:
@@ -132,6 +150,40 @@ class TestWhatTheyMean:
         body = {name: value for name, value in SPRING.items() if not name.endswith("_date")}
         validity = call_of("POST", "/campaigns", body).command.terms.validity
         assert (validity.starts, validity.ends) == (date(2000, 1, 1), date(2099, 12, 31))
+
+    def test_weekdays_and_hours_are_those_of_the_merchants_zone(self) -> None:
+        validity = call_of("POST", "/campaigns", SPRING | {"validity_day_of_week": [6, 0, 6]}).command.terms.validity
+        assert (validity.zone, validity.weekly) == ("Europe/Berlin", (WeeklyHours(days=("sun", "sat")),))
+        validity = call_of("POST", "/campaigns", SPRING | {"validity_hours": HOURS}).command.terms.validity
+        assert validity.weekly == (WeeklyHours(days=("fri", "sat"), opens="10:00", closes="12:30"),)
+
+    def test_a_time_frame_opens_in_every_interval_from_the_start_until_the_end(self) -> None:
+        body = SPRING | {"expiration_date": "2026-01-05T00:30:00Z", "validity_timeframe": frame("P2D", "PT1H")}
+        stretches = call_of("POST", "/campaigns", body).command.terms.validity.irregular
+        days = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 3, 5)]
+        assert [one.starts for one in stretches] == days
+        assert [one.ends for one in stretches] == [days[0].replace(hour=1), days[1].replace(hour=1), AS_OF.replace(
+            month=1, day=5, hour=0, minute=30)]  # fmt: skip
+
+    def test_a_minimum_spend_is_a_rule_that_a_campaign_names(self) -> None:
+        made = call_of("POST", "/validation-rules", rule(more_than_or_equal=[2_000]))
+        assert isinstance(made, AskNothing)
+        told_rule = told(made, {})
+        assert strictly("ValidationRulesCreateResponseBody", told_rule).name == "from 20.00 on"
+        assert told(call_of("GET", f"/validation-rules/{told_rule['id']}"), {})["rules"] == told_rule["rules"]
+        body = SPRING | {"validation_rules": [told_rule["id"]]}
+        assert call_of("POST", "/campaigns", body).command.terms.minimum_spend == 2_000
+
+    def test_a_rule_is_assigned_to_a_campaign_by_amending_it(self) -> None:
+        body = {"related_object_type": "campaign", "related_object_id": f"camp_{CAMPAIGN.hex}"}
+        call = call_of("POST", "/validation-rules/val_min_2000/assignments", body)
+        assert (call.campaign, call.command) == (
+            CampaignName(CAMPAIGN),
+            AmendCampaign.model_validate({"terms": {"minimum_spend": 2_000}}),
+        )
+        told_of_it = told(call, {"campaign": str(CAMPAIGN), "state": "active", "amended": ["minimum_spend"]})
+        parsed = strictly("ValidationRulesAssignmentsCreateResponseBody", told_of_it)
+        assert (parsed.rule_id, parsed.related_object_id) == ("val_min_2000", f"camp_{CAMPAIGN.hex}")
 
     def test_nulls_are_as_good_as_absent(self) -> None:
         call = call_of("POST", "/campaigns", SPRING | {"category": None, "validity_hours": None, "auto_join": None})
@@ -227,9 +279,20 @@ class TestWhatIsRefusedByName:
             (CARDS | {"voucher": {"type": "GIFT_VOUCHER"}}, "/voucher/gift"),
             (SPRING | {"voucher": {"type": "DISCOUNT_VOUCHER", "gift": {"amount": 5}}}, "/voucher/gift"),
             (SPRING | {"type": "STANDALONE"}, "/type"),
-            (SPRING | {"validity_day_of_week": [1]}, "/validity_day_of_week"),
+            (SPRING | {"validity_day_of_week": [7]}, "/validity_day_of_week/0"),
+            (SPRING | {"validity_day_of_week": []}, "/validity_day_of_week"),
+            (SPRING | {"validity_day_of_week": [1], "validity_hours": HOURS}, "/validity_hours"),
+            (SPRING | {"validity_hours": hours("22:00", "02:00")}, "/validity_hours/daily/0/expiration_time"),
+            (SPRING | {"validity_hours": {"daily": [{"start_time": "10:00"}]}}, "/validity_hours/daily/0/days_of_week"),
+            (SPRING | {"validity_timeframe": frame("P1M", "P1D")}, "/validity_timeframe/interval"),
+            (SPRING | {"validity_timeframe": frame("P1D", "P1D")}, "/validity_timeframe/duration"),
+            (SPRING | {"validity_timeframe": frame("P1D", "PT1H")}, "/validity_timeframe"),
+            (SPRING | {"validity_timeframe": frame("P9D", "P1D"), "start_date": "2026-01-01"}, "/validity_timeframe"),
             (SPRING | {"activity_duration_after_publishing": "P1D"}, "/activity_duration_after_publishing"),
             (SPRING | {"validation_rules": ["val_1"]}, "/validation_rules"),
+            (SPRING | {"validation_rules": ["val_min_0"]}, "/validation_rules"),
+            (SPRING | {"validation_rules": ["val_min_9999999999999999"]}, "/validation_rules"),
+            (SPRING | {"validation_rules": ["val_min_1", "val_min_2"]}, "/validation_rules"),
             (SPRING | {"vouchers_count": 20_001}, "/vouchers_count"),
             (SPRING | {"vouchers_count": -1}, "/vouchers_count"),
             (SPRING | {"start_date": "tomorrow"}, "/start_date"),
@@ -287,6 +350,29 @@ class TestWhatIsRefusedByName:
             ("POST", "/campaigns/Spring/import", {}, 422),
             ("POST", "/campaigns/Spring/importCSV", {}, 400),
             ("POST", "/campaigns", [], 422),
+            ("POST", "/validation-rules", [], 422),
+            ("POST", "/validation-rules", rule(), 422),
+            ("POST", "/validation-rules", rule(less_than=[5]), 422),
+            ("POST", "/validation-rules", rule(more_than_or_equal=[5], less_than=[9]), 422),
+            ("POST", "/validation-rules", rule(more_than_or_equal=[0]), 422),
+            ("POST", "/validation-rules", rule(more_than_or_equal=[5, 6]), 422),
+            ("POST", "/validation-rules", rule(more_than_or_equal=[5]) | {"error": {"message": "No."}}, 422),
+            ("POST", "/validation-rules", rule(more_than_or_equal=[5]) | {"rules": {"logic": "1"}}, 422),
+            ("GET", "/validation-rules/val_x", None, 404),
+            ("PUT", "/validation-rules/val_min_5", {}, 400),
+            ("POST", "/validation-rules/val_min_5/assignments", {}, 422),
+            (
+                "POST",
+                "/validation-rules/val_min_5/assignments",
+                {"related_object_type": "voucher", "related_object_id": "v_1"},
+                422,
+            ),
+            (
+                "POST",
+                "/validation-rules/val_x/assignments",
+                {"related_object_type": "campaign", "related_object_id": "camp_1"},
+                404,
+            ),
         ],
     )
     def test_what_is_not_offered_is_no_internal_error(self, method: str, path: str, body: Any, status: int) -> None:
@@ -376,6 +462,31 @@ class TestWhatTheyAreTold:
         assert parsed.voucher.code_config.pattern == "EXT-#####"
         assert parsed.metadata == {"season": "spring", "year": 2026}
         assert strictly("CampaignsGetResponseBody", told(call_of("GET", "/campaigns/Spring"), VIEW)) is not None
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            {"validity_day_of_week": [0, 6]},
+            {"validity_hours": HOURS},
+            {"validity_timeframe": frame("P14D", "PT1H30M")},
+            {"validity_timeframe": frame("PT48H", "PT1H"), "expiration_date": "2026-01-20T00:00:00Z"},
+            {"validation_rules": ["val_min_2000"]},
+        ],
+    )
+    def test_a_campaign_says_again_when_and_from_what_amount_on_it_counts(self, times: dict[str, Any]) -> None:
+        command = call_of("POST", "/campaigns", SPRING | times).command
+        view = VIEW | {"terms": json.loads(command.terms.model_dump_json())}
+        answer = VOUCHERIFY.answer(call_of("GET", "/campaigns/Spring"), Outcome(view, AS_OF), PROFILE)
+        shown = json.loads(answer.body)
+        assert strictly("CampaignsGetResponseBody", shown) is not None
+        assigned = [one["rule_id"] for one in shown["validation_rules_assignments"]["data"]]
+        assert assigned == times.get("validation_rules", [])
+        said = {name: shown[name] for name in ("validity_day_of_week", "validity_hours", "validity_timeframe")}
+        told_again = {name: value for name, value in said.items() if value is not None}
+        meant = {name: value for name, value in times.items() if name.startswith("validity_")}
+        if "PT48H" in str(meant):
+            meant["validity_timeframe"]["interval"] = "P2D"  # the same
+        assert told_again == meant
 
     def test_a_gift_voucher_with_what_is_left_of_it(self) -> None:
         cards = VIEW | {"terms": json.loads(call_of("POST", "/campaigns", CARDS).command.terms.model_dump_json())}

@@ -95,6 +95,30 @@ class TestTheWalk:
         anew = await erp.send("POST", "/erp/kasse", sale | {"bonnummer": f"BON-{mark}-2"}, key="")
         assert anew.json()["ergebnis"] == "OK"
 
+    async def test_a_till_may_ask_first_what_would_happen(self, gateway: GatewayPlatform) -> None:
+        profile, mark = example("profile.json"), uuid4().hex[:6].upper()
+        profile["operations"]["redeem"]["dry_run"] = "body.probe"
+        till = await gateway.add_merchant(f"ERP {mark}", dialect="declared", declaration=profile)
+        document = action()
+        number = document["aktionsnummer"]
+        await till.send("POST", "/erp/aktionen", document, key="")
+        slip = {"belegnummer": "1", "kunden": [{"kundennummer": "K-1", "gutscheincode": mark}]}
+        await till.send("POST", f"/erp/aktionen/{number}/gutscheine", slip, key="")
+        sale = {
+            "vorgang": "EINLOESEN",
+            "bonnummer": "1",
+            "aktionsnummer": number,
+            "gutscheincode": mark,
+            "summe": "42,50",
+        }
+        for _ in range(2):
+            tried = await till.send("POST", "/erp/kasse", sale | {"probe": True}, key="")
+            assert (tried.status_code, tried.json()["zu_zahlen"]) == (200, "37,50")
+        done = await till.send("POST", "/erp/kasse", sale, key="")
+        assert (done.json()["zu_zahlen"], "idempotent-replayed" in done.headers) == ("37,50", False)
+        too_late = await till.send("POST", "/erp/kasse", sale | {"probe": True, "bonnummer": "2"}, key="")
+        assert (too_late.status_code, too_late.json()["code"]) == (409, "BEREITS_EINGELOEST")
+
     async def test_a_mistake_is_named_in_the_merchants_own_words(self, erp: Merchant) -> None:
         wrong = action(rabatt={"art": "GESCHENK"})
         answer = await erp.send("POST", "/erp/aktionen", wrong, key="")

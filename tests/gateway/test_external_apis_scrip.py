@@ -149,6 +149,35 @@ class TestTheWalk:
         assert codes == [f"{mark}-1", f"{mark}-2", f"{mark}-3", None]
         assert issued["rows"][3]["refusal"]["code"] == "no_code_left"
 
+    async def test_a_dry_run_says_what_would_happen_and_nothing_does(self, shop: Merchant) -> None:
+        mark, key = uuid4().hex[:6].upper(), uuid4().hex
+        terms = offer(supply={"kind": "uploaded"}, codes=[f"{mark}-1", f"{mark}-2"])
+        tried = await shop.send("POST", f"{API}/campaigns?dry_run=true", terms, key=key)
+        assert (tried.status_code, tried.json()["dry_run"], "location" in tried.headers) == (200, True, False)
+        assert tried.json()["codes"] == {"total": 2, "tried": False}
+        campaign = tried.json()["campaign"]
+        assert problem(await shop.send("GET", f"{API}/campaigns/{campaign}")) == (404, "campaign_not_found")
+        published = await shop.send("POST", f"{API}/campaigns", terms, key=key)
+        assert (published.status_code, published.json()["campaign"]) == (201, campaign)
+
+        at = f"/campaigns/{campaign}"
+        before = await made(shop, "GET", at)
+        more = await made(shop, "POST", f"{at}/codes?dry_run=true", {"codes": [f"{mark}-2", f"{mark}-3"]})
+        assert (more["accepted"], more["refused"], more["dry_run"], "reference" in more) == (1, 1, True, False)
+        issued = await made(shop, "POST", f"{at}/issue?dry_run=true", {"users": ["a", "b", "c"]})
+        assert (issued["accepted"], issued["refused"], mark in str(issued)) == (2, 1, False)
+        once = {"code": f"{mark}-1", "user": "a", "amount": 2_000}
+        redeemed = await made(shop, "POST", "/coupons/redeem?dry_run=true", once)
+        assert (redeemed["payable"], redeemed["dry_run"]) == (1_500, True)
+        paused = await made(shop, "POST", f"{at}/pause?dry_run=true", {"reason": "r"})
+        assert paused["state"] == "paused"
+        wrong = await shop.send("POST", f"{API}/coupons/void?dry_run=true", {"coupon": f"{campaign}.9", "reason": "r"})
+        assert problem(wrong) == (404, "coupon_not_found")
+        many = await shop.send("POST", f"{API}{at}/issue?dry_run=true", {"users": [f"u{n}" for n in range(501)]})
+        assert problem(many) == (413, "too_large_to_try")
+        after = await made(shop, "GET", at)
+        assert {**after, "as_of": None} == {**before, "as_of": None}
+
     async def test_the_merchant_may_name_each_code(self, shop: Merchant) -> None:
         mark = uuid4().hex[:6].upper()
         campaign = (await made(shop, "POST", "/campaigns", offer(supply={"kind": "given"})))["campaign"]

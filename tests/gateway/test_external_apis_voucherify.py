@@ -14,6 +14,7 @@ from voucherify.api.async_actions_api import AsyncActionsApi
 from voucherify.api.campaigns_api import CampaignsApi
 from voucherify.api.publications_api import PublicationsApi
 from voucherify.api.redemptions_api import RedemptionsApi
+from voucherify.api.validation_rules_api import ValidationRulesApi
 from voucherify.api.validations_api import ValidationsApi
 from voucherify.api.vouchers_api import VouchersApi
 from voucherify.api_client import ApiClient
@@ -36,6 +37,7 @@ class Client:
         self.campaigns = CampaignsApi(self.api)
         self.vouchers = VouchersApi(self.api)
         self.publications = PublicationsApi(self.api)
+        self.rules = ValidationRulesApi(self.api)
         self.validations = ValidationsApi(self.api)
         self.redemptions = RedemptionsApi(self.api)
         self.async_actions = AsyncActionsApi(self.api)
@@ -180,6 +182,58 @@ class TestThePublishedClient:
         assert (back.amount, back.voucher.gift.balance) == (1_500, 1_500)
         left = await client.call(client.vouchers.get_voucher, code)
         assert (left.gift.balance, left.active) == (1_500, True)
+
+    async def test_a_code_works_several_times_from_an_amount_on(self, client: Client) -> None:
+        least = {"1": {"name": "order.amount", "conditions": {"$more_than_or_equal": [2_000]}}, "logic": "1"}
+        asked = body_of("ValidationRulesCreateRequestBody", {"name": "from 20.00 on", "rules": least})
+        rule = await client.call(client.rules.create_validation_rules, validation_rules_create_request_body=asked)
+        assert (await client.call(client.rules.get_validation_rule, rule.id)).rules == rule.rules
+        voucher = {"type": "DISCOUNT_VOUCHER", "discount": {"type": "AMOUNT", "amount_off": 500},
+                   "redemption": {"quantity": 2}}  # fmt: skip
+        campaign = spring(vouchers_count=1, voucher=voucher, validation_rules=[rule.id])
+        created = await client.call(client.campaigns.create_campaign, campaigns_create_request_body=campaign)
+        assert created.validation_rules_assignments.data[0].rule_id == rule.id
+        code = (await client.call(client.vouchers.list_vouchers, campaign=created.name)).vouchers[0].code
+        redeem = client.redemptions.redeem_stacked_discounts
+        small = await client.refused(redeem, redemptions_redeem_request_body=redemption(code, amount=1_999))
+        assert small == (400, "order_rules_violated")
+        for used in (1, 2):
+            done = await client.call(redeem, redemptions_redeem_request_body=redemption(code, amount=2_000))
+            assert done.redemptions[0].voucher.redemption.redeemed_quantity == used
+        third = await client.refused(redeem, redemptions_redeem_request_body=redemption(code))
+        assert third == (400, "quantity_exceeded")
+
+    async def test_a_rule_is_assigned_as_long_as_nothing_was_given_out(self, client: Client) -> None:
+        created = await client.call(client.campaigns.create_campaign, campaigns_create_request_body=spring())
+        least = {"related_object_type": "campaign", "related_object_id": created.id}
+        asked = body_of("ValidationRulesAssignmentsCreateRequestBody", least)
+        assign = client.rules.create_validation_rule_assignment
+        for _ in range(2):
+            done = await client.call(assign, "val_min_700", validation_rules_assignments_create_request_body=asked)
+            assert (done.rule_id, done.related_object_id) == ("val_min_700", created.id)
+        await client.call(
+            client.publications.create_publication, publications_create_request_body=publication(created.name, "u-1")
+        )
+        refused = await client.refused(assign, "val_min_900", validation_rules_assignments_create_request_body=asked)
+        assert refused == (409, "amendment_forbidden")
+        seen = await client.call(client.campaigns.get_campaign, created.id)
+        assert [one.rule_id for one in seen.validation_rules_assignments.data] == ["val_min_700"]
+
+    async def test_a_voucher_works_in_its_hours_and_says_so(self, client: Client) -> None:
+        days = {"validity_day_of_week": [4, 5]}  # it is Tuesday
+        created = await client.call(client.campaigns.create_campaign, campaigns_create_request_body=spring(**days))
+        assert created.validity_day_of_week == days["validity_day_of_week"]
+        code = (await client.call(client.vouchers.list_vouchers, campaign=created.name)).vouchers[0].code
+        redeem = client.redemptions.redeem_stacked_discounts
+        closed = await client.refused(redeem, redemptions_redeem_request_body=redemption(code))
+        assert closed == (400, "voucher_not_active_now")
+        daily = {"start_time": "08:00", "expiration_time": "20:00", "days_of_week": [1, 5]}
+        hours = spring(validity_hours={"daily": [daily]})
+        created = await client.call(client.campaigns.create_campaign, campaigns_create_request_body=hours)
+        assert created.validity_hours.daily[0].to_dict() == daily
+        times = spring(validity_timeframe={"interval": "P1D", "duration": "PT1H"})
+        created = await client.call(client.campaigns.create_campaign, campaigns_create_request_body=times)
+        assert created.validity_timeframe.to_dict() == {"interval": "P1D", "duration": "PT1H"}
 
     async def test_a_code_nobody_was_given_is_redeemed_by_whoever_brings_it(self, client: Client) -> None:
         created = await client.call(client.campaigns.create_campaign, campaigns_create_request_body=spring())

@@ -1,5 +1,8 @@
 """Who guesses codes is slowed down, and is then told nothing of right ones either."""
 
+import asyncio
+from uuid import uuid4
+
 import pytest
 
 from contracts.commands import ClaimCoupon, CouponReference, RedeemCoupon, VoidCoupons
@@ -52,6 +55,36 @@ def test_only_what_names_a_code_is_looked_at() -> None:
     assert names_code(VoidCoupons(coupons=(by_number, by_code), reason="r"))
     assert not names_code(RedeemCoupon(coupon=by_number))
     assert not names_code(ClaimCoupon(user="u"))
+
+
+def test_a_wrong_code_costs_also_when_its_answer_is_read_later() -> None:
+    assert wrong_codes(None, {"status": "refused", "refusal": {"code": "coupon_not_found"}}) == 1
+    assert wrong_codes(None, {"status": "refused", "refusal": {"code": "coupon_expired"}}) == 0
+
+
+@pytest.mark.parametrize("how", ["looked for", "not waited for"])
+async def test_no_way_to_ask_is_free(gateway: GatewayPlatform, campaign: str, how: str) -> None:
+    """One guess short of the budget, another one asked in a way that tells nothing at once."""
+    at = f"/campaigns/{campaign}"
+    code = (await gateway.done("POST", f"{at}/claim", {"user": "u"}))["code"]
+    guesser = await gateway.token("approver")
+    guesses = {"coupons": [{"code": f"GUESS{n:03}"} for n in range(299)], "reason": "r"}
+    await gateway.done("POST", f"{at}/void", guesses, token=guesser)
+    if how == "looked for":
+        assert (await gateway.done("GET", "/coupons?code=GUESS300", token=guesser))["coupons"] == []
+    else:
+        body, later = {"coupon": {"code": "GUESS300"}, "amount": 2_000}, {"prefer": "respond-async"}
+        sent = await gateway.staff("POST", f"{at}/redeem", body, token=guesser, headers=later)
+        assert sent.status_code == 202
+        for _ in range(100):
+            told = await gateway.staff("GET", f"/commands/{sent.json()['command']}", token=guesser)
+            if told.status_code != 202:
+                break
+            await asyncio.sleep(0.05)
+        assert told.json()["code"] == "coupon_not_found"
+    for path in (f"/coupons?code={code}", f"/commands/{uuid4()}"):
+        refused = await gateway.staff("GET", path, token=guesser)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_wrong_codes")
 
 
 async def test_after_300_wrong_codes_a_token_is_told_nothing_of_a_right_one_either(

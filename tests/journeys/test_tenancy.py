@@ -80,6 +80,7 @@ def bodies(operation: str, names: Names) -> list[Any]:
         "claim": {"user": "mine"},
         "pause": {"reason": "theft"},
         "stop": {"reason": "theft"},
+        "cancel-generation": {"reason": "theft"},
         "quantity": {"quantity": 5},
         "codes": {"codes": ["MINE-1"]},
         "export-codes": {"count": 1},

@@ -30,7 +30,7 @@ import httpx
 from aiokafka import AIOKafkaProducer
 
 from contracts.answers import Reply
-from contracts.commands import LANE_WIDE, AdvanceClock, CommandRecord, SetMerchant, record_for
+from contracts.commands import LANE_WIDE, AdvanceClock, CommandRecord, SetBuildingRules, SetMerchant, record_for
 from contracts.fields import PLATFORM, Contract
 from contracts.identifiers import lane_key
 from contracts.partitioner import partition_of
@@ -295,6 +295,15 @@ class CorePlatform:
             lambda lane: SetMerchant.model_validate(
                 {"partition": lane, "merchant": str(merchant), "version": version, "state": state}
             )
+        ):
+            assert reply.status == "done", reply
+
+    async def set_rules(self, party: str, **rules: Any) -> None:
+        """Building rules of a party in all lanes."""
+        self._versions += 1
+        command = {"party": party, "version": self._versions, "rules": rules}
+        for reply in await self.on_all_lanes(
+            lambda lane: SetBuildingRules.model_validate(command | {"partition": lane})
         ):
             assert reply.status == "done", reply
 

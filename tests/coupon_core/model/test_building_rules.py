@@ -2,16 +2,30 @@ from typing import Any
 
 import pytest
 
-from contracts.commands import BuildingRules, ChangeQuantity, GenerateCampaign, PublishCampaign, SetBuildingRules
+from contracts.campaigns import CodePattern
+from contracts.commands import (
+    ActivateCampaign,
+    AmendCampaign,
+    BuildingRules,
+    ChangeQuantity,
+    GenerateCampaign,
+    PublishCampaign,
+    SetBuildingRules,
+)
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
 from contracts.refusals import BuildingRuleForbids
 from coupon_core.model.lane import Facts
 from coupon_core.model.refused import Refused
-from coupon_core.operations.building import check_building_rules
+from coupon_core.operations.building import RULES, Plan, check_building_rules
 from tests.support.deciding import MERCHANT, OTHER, MemoryLane, terms
 
 PERCENT = {"kind": "percent_off", "basis_points": 2_500}
+CARD = {"kind": "gift_card", "balance": 5_000}
+FREE = {"kind": "free_item", "item": "coffee"}
+RULE = {"expression": "age >= 18", "attributes": {"age": "int"}}
+THIRD = "33333333-3333-4333-8333-333333333333"
+PATTERN = {"charset": "digits", "length": 8}
 
 
 def rules(**fields: Any) -> BuildingRules:
@@ -19,11 +33,17 @@ def rules(**fields: Any) -> BuildingRules:
 
 
 def refusal(
-    facts: Facts, owner: str = PLATFORM, quantity: int | None = 10, supply: str = "generated", **changes: Any
+    facts: Facts,
+    owner: str = PLATFORM,
+    quantity: int | None = 10,
+    supply: str = "generated",
+    pattern: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> str:
     """`rule vN`, or `allowed`."""
+    own = None if pattern is None else CodePattern.model_validate(pattern)
     try:
-        check_building_rules(facts, owner, terms(**changes), supply, quantity)
+        check_building_rules(facts, Plan(owner, terms(**changes), supply, quantity, own))
     except Refused as no:
         said = no.refusal
     else:
@@ -45,6 +65,26 @@ FORBIDDEN = [
     ({"required": ("minimum_spend",)}, {}, "required"),
     ({"required": ("per_user_limit",)}, {}, "required"),
     ({"required": ("quantity",)}, {"quantity": None}, "required"),
+    ({"required": ("budget",)}, {}, "required"),
+    ({"required": ("cap",)}, {"discount": PERCENT}, "required"),
+    ({"required": ("cap",)}, {"discount": FREE}, "required"),
+    ({"greatest_amount": {"EUR": 400}}, {"discount": FREE | {"cap": 401}}, "greatest_amount"),
+    ({"greatest_amount": {"EUR": 400}}, {"discount": FREE}, "greatest_amount"),
+    ({"greatest_amount": {"EUR": 4_999}}, {"discount": CARD}, "greatest_amount"),
+    ({"greatest_balance": {"EUR": 4_999}}, {"discount": CARD}, "greatest_balance"),
+    ({"greatest_amount": {"EUR": 1}, "greatest_balance": {"USD": 1}}, {"discount": CARD}, "greatest_amount"),
+    ({"greatest_budget": {"EUR": 9_999}}, {"budget": 10_000}, "greatest_budget"),
+    ({"greatest_budget": {"EUR": 9_999}}, {}, "greatest_budget"),
+    ({"greatest_uses": 2}, {"uses": 3}, "greatest_uses"),
+    ({"greatest_per_user": 2}, {"per_user_limit": 3}, "greatest_per_user"),
+    ({"greatest_per_user": 2}, {}, "greatest_per_user"),
+    ({"eligibility": False}, {"eligibility": RULE}, "eligibility"),
+    ({"attributes": ("city",)}, {"eligibility": RULE}, "attributes"),
+    ({"attributes": ()}, {"eligibility": RULE}, "attributes"),
+    ({"least_code_length": 9}, {"pattern": PATTERN}, "least_code_length"),
+    ({"least_codes_per_coupon": 10_000_001}, {"pattern": PATTERN}, "least_codes_per_coupon"),
+    ({"partners": (THIRD,)}, {"redeemable_by": (OTHER,)}, "partners"),
+    ({"partners": ()}, {"senders": (OTHER,)}, "partners"),
 ]
 ALLOWED = [
     ({}, {}),
@@ -58,10 +98,28 @@ ALLOWED = [
     ({"greatest_quantity": 10}, {}),
     ({"longest_days": 31}, {}),
     ({"required": ("minimum_spend", "per_user_limit", "quantity")}, {"minimum_spend": 1, "per_user_limit": 1}),
+    ({"required": ("cap",)}, {}),
+    ({"required": ("cap",)}, {"discount": CARD}),
+    ({"required": ("cap", "budget")}, {"discount": PERCENT | {"cap": 900}, "budget": 900}),
+    ({"greatest_balance": {"EUR": 5_000}, "greatest_amount": {"EUR": 1}}, {"discount": CARD}),
+    ({"greatest_balance": {"EUR": 1}}, {}),
+    ({"greatest_budget": {"EUR": 10_000, "USD": 1}}, {"budget": 10_000}),
+    ({"greatest_budget": {"USD": 1}}, {}),
+    ({"greatest_uses": 1}, {}),
+    ({"greatest_per_user": 3}, {"per_user_limit": 3}),
+    ({"eligibility": False}, {}),
+    ({"eligibility": True, "attributes": ("age", "city")}, {"eligibility": RULE}),
+    ({"attributes": ()}, {"eligibility": {"expression": "user != 'x'"}}),
+    ({"least_code_length": 8, "least_codes_per_coupon": 10_000_000}, {"pattern": PATTERN}),
+    ({"least_code_length": 64}, {}),
+    ({"partners": (OTHER, THIRD)}, {"redeemable_by": (OTHER,), "senders": (THIRD, OTHER)}),
 ]
 
 
 class TestAPlatformsRule:
+    def test_each_is_tried_here(self) -> None:
+        assert set(RULES) == set(BuildingRules.model_fields) == {named for _, _, named in FORBIDDEN}
+
     @pytest.mark.parametrize(("set_rules", "campaign", "named"), FORBIDDEN)
     def test_that_forbids_a_campaign_is_named_with_its_version(self, set_rules: Any, campaign: Any, named: str) -> None:
         facts = Facts(rules={PLATFORM: (7, rules(**set_rules))})
@@ -90,6 +148,14 @@ class TestAMerchantsOverride:
         assert refusal(facts, MERCHANT, quantity=6) == "greatest_quantity v7"
         assert refusal(facts, OTHER, quantity=5) == "greatest_amount v7"
         assert refusal(facts, PLATFORM, quantity=5) == "greatest_amount v7"
+
+    def test_is_needed_before_its_coupons_count_at_another_merchants_tills(self) -> None:
+        facts = Facts(rules={MERCHANT: (3, rules(partners=[OTHER]))})
+        assert refusal(facts, MERCHANT, redeemable_by=(OTHER,)) == "allowed"
+        assert refusal(facts, MERCHANT, redeemable_by=(OTHER, THIRD)) == "partners v3"
+        assert refusal(Facts(), MERCHANT, redeemable_by=(OTHER,)) == "partners v0"
+        assert refusal(Facts(), MERCHANT, senders=(OTHER,)) == "partners v0"
+        assert refusal(Facts(), PLATFORM, redeemable_by=(OTHER,), senders=(OTHER,)) == "allowed"
 
     def test_may_be_stricter_and_is_named_then(self) -> None:
         facts = Facts(rules={PLATFORM: (7, rules()), MERCHANT: (3, rules(greatest_amount={"EUR": 100}))})
@@ -142,3 +208,28 @@ class TestByCommand:
         self.set_rules(lane, PLATFORM, 1, greatest_quantity=100)
         campaign = lane.generate(quantity=100)
         assert lane.refused(ChangeQuantity(quantity=101), campaign=campaign) == "building_rule_forbids"
+
+    def test_codes_that_are_written_down_first_are_generated_ones_also_when_the_draft_is_activated(self) -> None:
+        lane = MemoryLane()
+        self.set_rules(lane, PLATFORM, 1, supplies=["generated"])
+        campaign = campaign_id(PLATFORM, "draft")
+        command = {"terms": terms(), "supply": {"kind": "generated", "stored": True}, "quantity": 3, "draft": True}
+        lane.done(GenerateCampaign.model_validate(command), campaign=campaign)
+        lane.done(AmendCampaign.model_validate({"terms": {"name": "Summer"}}), campaign=campaign)
+        assert lane.done(ActivateCampaign(), campaign=campaign)["state"] == "active"
+
+    def test_a_quantity_raised_later_may_not_make_the_codes_easier_to_guess_than_the_rule_says(self) -> None:
+        lane = MemoryLane()
+        self.set_rules(lane, PLATFORM, 1, least_codes_per_coupon=10_000_000)
+        campaign = campaign_id(PLATFORM, "a")
+        supply = {"kind": "generated", "pattern": PATTERN}
+        command = GenerateCampaign.model_validate({"terms": terms(), "supply": supply, "quantity": 10})
+        lane.done(command, campaign=campaign)
+        assert lane.refused(ChangeQuantity(quantity=11), campaign=campaign) == "building_rule_forbids"
+
+    def test_terms_amended_later_meet_the_rules_of_then(self) -> None:
+        lane = MemoryLane()
+        campaign = lane.generate(quantity=10)
+        self.set_rules(lane, PLATFORM, 1, greatest_uses=2)
+        more = AmendCampaign.model_validate({"terms": {"uses": 3}})
+        assert lane.refused(more, campaign=campaign) == "building_rule_forbids"

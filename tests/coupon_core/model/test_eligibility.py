@@ -1,5 +1,6 @@
 """Eligibility: rules are tried when a campaign is made, asked where the terms say, and explained when they refuse."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -70,7 +71,7 @@ class TestRules:
             ("foo(age)", {"age": "int"}, "Undefined"),
             ("amount > 100", {}, "amount is of the order"),
             ("{'a': age}['a'] > 1", {"age": "int"}, "no {"),
-            ("t.all(a, t.all(b, t.all(c, a + b == c)))", {"t": "strings"}, "3 times"),
+            ("t.all(a, true) && t.all(b, true) && t.all(c, true)", {"t": "strings"}, "3 times"),
             ("tier.matches('(a+')", {"tier": "string"}, "fails for every value"),
             ("now() > timestamp('2020-01-01T00:00:00Z')", {}, "Undefined"),
         ],
@@ -79,6 +80,51 @@ class TestRules:
         said = detail_of(expression, attributes)
         assert said is not None
         assert detail in said
+
+    @pytest.mark.parametrize(
+        ("expression", "detail"),
+        [
+            ("t.all(a, t.all(b, a != b))", "for each of another"),
+            ("t.all(a, ')' != a && t.exists(b, b == a))", "for each of another"),
+            ("t . exists ( a , t . all ( b , a == b ) )", "for each of another"),
+            ("t.map(a, t).size() > 0", "builds a list"),
+            ("t.filter(a, a == 'x').size() > 0", "builds a list"),
+            ("t.exists(a, a + a == s)", "must not add"),
+            ("t.exists(a, a.matches('x'))", "must not match"),
+            ("t.exists(a, a in [" + ", ".join(["'abcdef'"] * 30) + "])", "300 characters"),
+            (" || ".join(["'a' in t"] * 9), "names lists 9 times"),
+            ("+".join(["s"] * 22) + " == ''", "adds 21 times"),
+            ("s.matches(s)", "a text that stands there"),
+            ("matches(s, 'x')", "a text that stands there"),
+            ("s.matches('x' + s)", "a text that stands there"),
+            ("s.matches('" + "[a-z]" * 13 + "')", "60 characters"),
+            ("s.matches('ä')", "ASCII"),
+            (r"s.matches(r'\w\w')", "no backslash"),
+            (r"s == '\''", "no backslash"),
+            ("s == " + "'" * 3 + "a" + "'" * 3, "triple quotes"),
+            (" || ".join(["s.matches('x')"] * 3), "2 times at most"),
+        ],
+    )
+    def test_that_could_keep_a_lane_busy_are_refused(self, expression: str, detail: str) -> None:
+        types = {
+            name: kind for name, kind in (("s", "string"), ("t", "strings")) if re.search(rf"\b{name}\b", expression)
+        }
+        assert detail in (detail_of(expression, types) or "")
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "t.exists(a, a == 'x') || t.all(b, b.startsWith('v'))",
+            "['gold', 'silver'].exists(tier, tier in t)",
+            "s.matches('^[A-Z][0-9]+$') || s.matches('^x')",
+            "s + s == 'map(matches)'",
+        ],
+    )
+    def test_that_ask_of_lists_and_patterns_one_by_one_can_be_used(self, expression: str) -> None:
+        types = {
+            name: kind for name, kind in (("s", "string"), ("t", "strings")) if re.search(rf"\b{name}\b", expression)
+        }
+        assert detail_of(expression, types) is None
 
     def test_an_order_is_known_at_redemption_alone(self) -> None:
         assert detail_of("amount > 100 && 'milk' in items", at="redeem") is None

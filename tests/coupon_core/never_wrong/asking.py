@@ -168,6 +168,7 @@ class Asker:
             name, owner = None, campaign.owner  # a second time, under another request number
         else:
             name, owner = f"c{len(self.asked)}", draw.pick(MERCHANTS if command is PublishCampaign else PARTIES)
+        redeemers = draw.pick(((), (MERCHANTS[0],)))
         shared = SharedSupply(code=f"SHARED{len(there)}") if kind == "shared" else None
         supply = shared or {"generated": GeneratedSupply, "uploaded": UploadedSupply, "given": GivenSupply}[kind]()
         terms = Terms.model_validate(
@@ -182,7 +183,7 @@ class Asker:
                 },
                 "per_user_limit": 1 if kind == "shared" else draw.pick((None, None, 1, 2)),
                 "return_policy": draw.pick(("usable_again", "usable_if_not_expired", "burned")),
-                "redeemable_by": draw.pick(((), (MERCHANTS[0],))),
+                "redeemable_by": redeemers if owner in (PLATFORM, *redeemers) else (),
             }
         )
         quantity = draw.number(1, 8) if kind == "generated" else draw.pick((None, 1, 3))

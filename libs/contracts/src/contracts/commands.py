@@ -329,8 +329,14 @@ class AdvanceClock(Contract):
     to: Instant
 
 
+SumByCurrency = dict[Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Minor]
+
+
 class BuildingRules(Contract):
-    """What campaigns may be: the platform's, or one merchant's override (which wins field by field)."""
+    """What campaigns may be: the platform's, or one merchant's override (which wins field by field).
+
+    They are asked when a campaign is made, activated or amended, and when its quantity changes.
+    """
 
     kinds: (
         tuple[Literal["amount_off", "percent_off", "fixed_price", "free_item", "merchant_decided", "gift_card"], ...]
@@ -339,12 +345,33 @@ class BuildingRules(Contract):
     supplies: tuple[Literal["generated", "shared", "uploaded", "given"], ...] | None = None
     greatest_percent: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
     """Basis points."""
-    greatest_amount: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Minor] | None = None
+    greatest_amount: SumByCurrency | None = None
     """Minor units by currency: of an amount off, a gift card's balance, and the cap that a fixed price, a free item
     and what the merchant decides then need. Percentages have `greatest_percent`."""
+    greatest_balance: SumByCurrency | None = None
+    """Of a gift card, instead of `greatest_amount`."""
+    greatest_budget: SumByCurrency | None = None
+    """Minor units by currency; a campaign in one of these currencies then needs a budget."""
     greatest_quantity: Count | None = None
+    """A campaign then needs a quantity."""
+    greatest_uses: Annotated[int, Field(ge=1, le=1_000, strict=True)] | None = None
+    """Of each coupon; a gift card has no such count."""
+    greatest_per_user: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    """Coupons of one campaign that one user may get; a campaign then needs a limit per user."""
     longest_days: Annotated[int, Field(ge=1, le=36_500, strict=True)] | None = None
-    required: tuple[Literal["minimum_spend", "per_user_limit", "quantity", "budget"], ...] | None = None
+    eligibility: Flag | None = None
+    """Whether campaigns may have a rule that says who may have or use a coupon."""
+    attributes: Annotated[tuple[AttributeName, ...], Field(max_length=100)] | None = None
+    """The attributes of users that such rules may ask for; none in it: no attribute at all."""
+    least_code_length: Annotated[int, Field(ge=1, le=64, strict=True)] | None = None
+    """Symbols that are filled in codes of an own pattern, prefix and suffix not counted."""
+    least_codes_per_coupon: Number | None = None
+    """How many codes of an own pattern there must be for each coupon: who guesses needs so many tries on average."""
+    partners: Annotated[tuple[Party, ...], Field(max_length=1_000)] | None = None
+    """Parties that a campaign may name in `redeemable_by` and `senders`. Where nobody states it, a merchant's campaign
+    may name none, and the platform's any: a till takes only coupons to which its merchant, or the platform, agreed."""
+    required: tuple[Literal["minimum_spend", "per_user_limit", "quantity", "budget", "cap"], ...] | None = None
+    """Terms a campaign must have; `cap` where the discount is not a fixed amount or a balance."""
 
 
 class SetBuildingRules(Contract):

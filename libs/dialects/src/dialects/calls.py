@@ -14,6 +14,7 @@ from uuid import UUID
 from contracts.commands import (
     ActivateCampaign,
     AmendCampaign,
+    CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
     ExportCodes,
@@ -65,6 +66,8 @@ class Ordered(Asked):
     """The request number; None where the dialect has none and the call therefore is a new one each time."""
     wait: bool = True
     """False: the caller wants to ask for the outcome later."""
+    dry_run: bool = False
+    """Say what would become of it, and do nothing. Always waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ CampaignCommand = (
     | ClaimCoupon
     | VoidCampaign
     | VoidMatching
+    | CancelGeneration
 )
 
 
@@ -224,6 +228,11 @@ class ListAllCodes(Asked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskNothing(Asked):
+    """A request that its dialect answers alone, from the request itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GetOutcome(Asked):
     """What became of a request: of one command, or of a bulk request that was cut into several."""
 
@@ -256,6 +265,7 @@ Call = (
     | GetCoupon
     | GetCode
     | ListAllCodes
+    | AskNothing
     | GetOutcome
     | GetResults
 )
@@ -275,6 +285,8 @@ class Outcome:
     pending: bool = False
     reference: str | None = None
     """By which the merchant can ask for the outcome later."""
+    dry_run: bool = False
+    """Nothing was done: this would become of it."""
     campaign: dict[str, Any] | None = None
     """As core shows it, where the call asked `with_campaign`."""
     coupon: dict[str, Any] | None = None

@@ -58,6 +58,7 @@ class Named:
     natural_key: str | None = None
     """Under which a campaign is made."""
     wait: bool = True
+    dry_run: bool = False
 
     def a_campaign(self) -> CampaignName:
         """The campaign. Raises RequestRefused where none is named."""
@@ -102,7 +103,12 @@ class CampaignDocument(Terms, Document):
         if key is None:
             raise invalid("A campaign needs a key of yours, so that a retry meets it instead of making a second one.")
         return CreateCampaign(
-            request=named.request or key, wait=named.wait, natural_key=key, command=command, codes=codes
+            request=named.request or key,
+            wait=named.wait,
+            dry_run=named.dry_run,
+            natural_key=key,
+            command=command,
+            codes=codes,
         )
 
 
@@ -147,7 +153,11 @@ class ChangeDocument(Document):
 
     def call(self, named: Named) -> Call:
         return ChangeCampaign(
-            request=named.request, wait=named.wait, campaign=named.a_campaign(), command=self.command()
+            request=named.request,
+            wait=named.wait,
+            dry_run=named.dry_run,
+            campaign=named.a_campaign(),
+            command=self.command(),
         )
 
 
@@ -201,6 +211,15 @@ class StopDocument(ChangeDocument):
         return commands.StopCampaign(reason=self.reason)
 
 
+class CancelGenerationDocument(ChangeDocument):
+    """Give up writing codes down; the campaign fails."""
+
+    reason: Reason
+
+    def command(self) -> CampaignCommand:
+        return commands.CancelGeneration(reason=self.reason)
+
+
 class QuantityDocument(ChangeDocument):
     """How many coupons may be issued from now on."""
 
@@ -237,7 +256,13 @@ class UploadDocument(Document):
     codes: Annotated[tuple[CodeText, ...], Field(min_length=1, max_length=MAX_ROWS)]
 
     def call(self, named: Named) -> Call:
-        return UploadCodeList(request=named.request, wait=named.wait, campaign=named.a_campaign(), codes=self.codes)
+        return UploadCodeList(
+            request=named.request,
+            wait=named.wait,
+            dry_run=named.dry_run,
+            campaign=named.a_campaign(),
+            codes=self.codes,
+        )
 
 
 class CodedUser(Contract):
@@ -263,7 +288,9 @@ class IssueDocument(Document):
         # The users are checked already; to check tens of thousands again would be a fifth of a busy gateway's work.
         rows = tuple(IssueRow.model_construct(user=row.user, code=row.code) for row in self.rows)
         rows = rows or tuple(IssueRow.model_construct(user=user) for user in self.users)
-        return IssueToUsers(request=named.request, wait=named.wait, campaign=named.a_campaign(), rows=rows)
+        return IssueToUsers(
+            request=named.request, wait=named.wait, dry_run=named.dry_run, campaign=named.a_campaign(), rows=rows
+        )
 
 
 class CouponDocument(Document):
@@ -300,7 +327,13 @@ class CouponDocument(Document):
             campaign = CampaignName(split_coupon_id(self.coupon)[0])
         elif self.campaign is not None or self.campaign_key is not None:
             campaign = CampaignName(self.campaign, self.campaign_key)
-        return ChangeCoupon(request=named.request, wait=named.wait, campaign=campaign, command=self.command())
+        return ChangeCoupon(
+            request=named.request,
+            wait=named.wait,
+            dry_run=named.dry_run,
+            campaign=campaign,
+            command=self.command(),
+        )
 
 
 class RedeemDocument(CouponDocument):
@@ -443,6 +476,7 @@ OperationName = Literal[
     "pause",
     "resume",
     "stop",
+    "cancel_generation",
     "change_quantity",
     "upload_codes",
     "export_codes",
@@ -468,6 +502,7 @@ DOCUMENTS: dict[OperationName, type[Document]] = {
     "pause": PauseDocument,
     "resume": ResumeDocument,
     "stop": StopDocument,
+    "cancel_generation": CancelGenerationDocument,
     "change_quantity": QuantityDocument,
     "upload_codes": UploadDocument,
     "export_codes": ExportDocument,

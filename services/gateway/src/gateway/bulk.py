@@ -107,7 +107,10 @@ class Bulk:
         chunks = _cut(fresh, lambda row: len(row.user.encode()) + len((row.code or "").encode()) + 24)
         parts = [
             Part(tuple(number for number, _ in chunk), IssueCoupons(rows=tuple(row for _, row in chunk)))
-            for chunk in [await self.commanding.attributes.completed_rows(chunk, request.campaign) for chunk in chunks]
+            for chunk in [
+                await self.commanding.attributes.completed_rows(chunk, request.campaign, request.caller.party)
+                for chunk in chunks
+            ]
         ]
         return await self._run(IssueCoupons, parts, repeated, request)
 

@@ -92,7 +92,7 @@ class Commanding:
         (`Reply.replayed`) and has no second effect. It gets the attributes of its user that the campaign's rule asks
         for. Raises OutcomeUnknown, ServiceAway, messaging.sending.RecordTooLarge.
         """
-        command = await self.attributes.completed(command, campaign)
+        command = await self.attributes.completed(command, campaign, caller.party)
         name = command_id(caller.party, type(command).__name__, campaign, request_number)
         if dry_run:
             return await self.try_out(name, command, caller, campaign, at=at)

@@ -63,7 +63,10 @@ def names_code(command: Contract) -> bool:
 
 
 def wrong_codes(refusal: str | None, result: dict[str, Any] | None) -> int:
-    """How many codes were none, by the refusal of the whole, the reasons of a validation, or the refusals of rows."""
+    """How many codes were none, by the refusal of the whole (also as it is told later), the reasons of a validation, or
+    the refusals of rows."""
+    if refusal is None and result is not None and "refusal" in result:
+        refusal = result["refusal"]["code"]
     if refusal is not None:
         return int(refusal in WRONG)
     return sum(code in WRONG for code in _refusals(result or {}))

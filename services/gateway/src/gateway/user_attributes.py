@@ -39,6 +39,8 @@ class Asked:
     names: tuple[str, ...]
     steps: tuple[Step, ...]
     merchant: str | None
+    parties: frozenset[str]
+    """Who may give or take coupons there: for nobody else's commands users are looked up."""
 
 
 class UserAttributes:
@@ -51,11 +53,11 @@ class UserAttributes:
         self._core, self._adapter = core, adapter
         self._remembered: OrderedDict[UUID, tuple[float, Asked | None]] = OrderedDict()
 
-    async def completed(self, command: Contract, campaign: UUID) -> Contract:
-        """The command with the attributes that its campaign's rule asks for and that it does not bring."""
+    async def completed(self, command: Contract, campaign: UUID, party: str) -> Contract:
+        """The party's command with the attributes that its campaign's rule asks for and that it does not bring."""
         if not isinstance(command, ClaimCoupon | RedeemCoupon):
             return command
-        asked = await self._asked(campaign, "issue" if isinstance(command, ClaimCoupon) else "redeem")
+        asked = await self._asked(campaign, party, "issue" if isinstance(command, ClaimCoupon) else "redeem")
         given = command.attributes or {}
         if asked is None or asked.merchant is None or not asked.names or given.keys() >= set(asked.names):
             return command
@@ -68,9 +70,11 @@ class UserAttributes:
         found = await self.of_users(asked.merchant, [user], asked.names)
         return command.model_copy(update={"attributes": {**found.get(user, {}), **given}})
 
-    async def completed_rows(self, rows: Sequence[tuple[int, IssueRow]], campaign: UUID) -> list[tuple[int, IssueRow]]:
+    async def completed_rows(
+        self, rows: Sequence[tuple[int, IssueRow]], campaign: UUID, party: str
+    ) -> list[tuple[int, IssueRow]]:
         """The same for the rows of a bulk issue."""
-        asked = await self._asked(campaign, "issue")
+        asked = await self._asked(campaign, party, "issue")
         if asked is None or asked.merchant is None or not asked.names:
             return list(rows)
         names = set(asked.names)
@@ -103,7 +107,7 @@ class UserAttributes:
             for user, attributes in answer["users"].items()
         }
 
-    async def _asked(self, campaign: UUID, step: Step) -> Asked | None:
+    async def _asked(self, campaign: UUID, party: str, step: Step) -> Asked | None:
         """What the campaign's rule asks for at this step. Where core is away: as last known, else nothing."""
         known = self._remembered.get(campaign)
         if known is None or known[0] < time.monotonic():
@@ -115,7 +119,7 @@ class UserAttributes:
             if len(self._remembered) > REMEMBERED_LIMIT:
                 self._remembered.popitem(last=False)
         asked = known[1]
-        return asked if asked is not None and step in asked.steps else None
+        return asked if asked is not None and step in asked.steps and party in asked.parties else None
 
     async def _look_up(self, campaign: UUID, before: tuple[float, Asked | None] | None) -> tuple[float, Asked | None]:
         try:
@@ -131,7 +135,9 @@ class UserAttributes:
             return time.monotonic() + REMEMBERED_SECONDS, None
         owner = None if found["owner"] == PLATFORM else str(found["owner"])
         steps: tuple[Step, ...] = ("issue", "redeem") if rule["applies_at"] == "both" else (rule["applies_at"],)
-        asked = Asked(tuple(sorted(rule["attributes"])), steps, rule["users_of"] or owner)
+        terms = found["terms"]
+        parties = frozenset((str(found["owner"]), *terms["senders"], *terms["redeemable_by"]))
+        asked = Asked(tuple(sorted(rule["attributes"])), steps, rule["users_of"] or owner, parties)
         return time.monotonic() + REMEMBERED_SECONDS, asked
 
     async def _holder(self, campaign: UUID, coupon: CouponReference) -> str | None:

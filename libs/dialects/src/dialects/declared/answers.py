@@ -36,7 +36,7 @@ def answer(call: Call, outcome: Outcome, profile: Profile) -> RawAnswer:
     if shape.body is not None:
         source = {"answer": body, "request": call.note.get("source"), "campaign": outcome.campaign}
         body = phrased(shape.body, source, *_money_and_zone(declaration, profile, body))
-    return json_answer(shape.status, body, headers)
+    return json_answer(200 if outcome.dry_run else shape.status, body, headers)
 
 
 def error(problem: Problem, call: Call | None, profile: Profile | None) -> RawAnswer:

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, mod
 
 from contracts.campaigns import Zone
 from contracts.fields import Contract, Currency
+from dialects.declared.growth import MOST_GROWTH, growth
 from dialects.documents import DOCUMENTS, QUESTIONS, OperationName
 from dialects.json_body import refused_fields
 from dialects.protocol import FieldProblem, RequestRefused
@@ -40,9 +41,12 @@ def _compiles(text: str) -> str:
 def compiled(expression: str) -> Any:
     """The JMESPath expression, compiled. Raises ValueError."""
     try:
-        return jmespath.compile(expression)
-    except jmespath.exceptions.JMESPathError as error:
+        made = jmespath.compile(expression)
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
         raise ValueError(f"{expression!r} is no JMESPath expression: {error}") from None
+    if growth(made.parsed) > MOST_GROWTH:
+        raise ValueError(f"{expression!r} could make more than {MOST_GROWTH} times of what it is given")
+    return made
 
 
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -169,13 +173,18 @@ class Operation(Contract):
     path: Annotated[str, StringConstraints(pattern=r"^/[^\s?#]{0,200}$")]
     when: Expression | None = None
     """Where several operations share method and path: true for those requests that mean this one."""
+    dry_run: Annotated[bool, Field(strict=True)] | Expression = False
+    """Requests that only ask what would happen: all of them (true), or those for which the expression says so."""
     request: RequestMapping
     answer: Answer = Answer()
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
-        if self.when is not None:
-            _compiles(self.when)
+        for condition in (self.when, self.dry_run):
+            if isinstance(condition, str):
+                _compiles(condition)
+        if self.dry_run in ("true", "false"):
+            raise ValueError(f"dry_run: {self.dry_run!r} as text is an expression that looks for such a field")
         for rule in list(self.request.values()) + list((self.answer.body or {}).values()):
             if isinstance(rule, str):
                 _compiles(rule)
@@ -221,6 +230,8 @@ class Declaration(Contract):
                 if target.partition(".")[0] not in known:
                     allowed = ", ".join(sorted(known))
                     raise ValueError(f"operations.{name}.request: {name} has no field {target!r}; it has {allowed}")
+            if operation.dry_run is not False and name in QUESTIONS:
+                raise ValueError(f"operations.{name}.dry_run: {name} changes nothing; there is nothing to try")
         for rule in (self.errors.body or {}).values():
             if isinstance(rule, str):
                 _compiles(rule)
@@ -255,8 +266,3 @@ def read_declaration(document: Any) -> Declaration:
     except ValidationError as error:
         refused: RequestRefused = refused_fields(error, document)
         raise DeclarationInvalid(refused.problem.errors) from None
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of profile documents."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Declaration.model_json_schema()}

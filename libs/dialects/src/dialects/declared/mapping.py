@@ -11,6 +11,7 @@ import jmespath
 
 from dialects.declared.converters import NotConvertible, to_ours, to_theirs
 from dialects.declared.declaration import Rule, as_rule, compiled
+from dialects.declared.growth import is_too_large
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def found(rule: Rule, source: Any) -> Any:
         value = compiled(rule.source).search(source)
     except jmespath.exceptions.JMESPathError as error:
         raise NotConvertible(f"the expression cannot be applied: {str(error)[:200]}") from None
+    if is_too_large(value):
+        raise NotConvertible("the expression makes too much of it")
     return rule.default if value is None else value
 
 

@@ -13,8 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts.fields import RequestNumber
 from dialects.calls import Call, CampaignName
-from dialects.declared.declaration import OUTSIDE, Declaration, HeaderKey, Operation
-from dialects.declared.mapping import NotMappable, canonical, is_true
+from dialects.declared.converters import NotConvertible
+from dialects.declared.declaration import OUTSIDE, Declaration, HeaderKey, Operation, as_rule
+from dialects.declared.mapping import NotMappable, canonical, found, is_true
 from dialects.documents import DOCUMENTS, Named, OperationName
 from dialects.json_body import read_json, refused_fields
 from dialects.keys import read_key
@@ -91,6 +92,7 @@ def call_of(name: OperationName, operation: Operation, source: Any, profile: Pro
         request=number,
         natural_key=_number(made.get("natural_key"), "natural_key"),
         campaign=campaign,
+        dry_run=_is_dry_run(operation, source),
     )
     document = {
         field: value for field, value in made.items() if field in document_class.model_fields and field not in OUTSIDE
@@ -120,6 +122,23 @@ def _theirs(refused: RequestRefused, operation: Operation) -> RequestRefused:
     first = renamed[0]
     where = f"`{first.pointer}`: " if first.pointer else ""
     return RequestRefused(replace(refused.problem, detail=f"{where}{first.detail}.", errors=tuple(renamed)))
+
+
+def _is_dry_run(operation: Operation, source: Any) -> bool:
+    """Whether the request only asks what would happen. What is neither yes nor no is refused: it must not be done."""
+    if isinstance(operation.dry_run, bool):
+        return operation.dry_run
+    try:
+        said = found(as_rule(operation.dry_run), source)
+    except NotConvertible:
+        said = ""
+    if said is None or said is False or said == "false":
+        return False
+    if said is True or said == "true":
+        return True
+    raise invalid(
+        f"`{operation.dry_run}` must be true or false.", FieldProblem(operation.dry_run, "must be true or false")
+    )
 
 
 def _campaign(campaign: Any, key: Any) -> CampaignName | None:

@@ -15,7 +15,7 @@ COMMANDS_PATH = "/merchant/v1/commands/"
 
 
 def answer(call: Call, outcome: Outcome, profile: Profile) -> RawAnswer:
-    """The outcome; 201 for what was made, 202 while it is not known, 200 otherwise."""
+    """The outcome; 201 for what was made, 202 while it is not known, 200 otherwise (what was only tried too)."""
     if outcome.pending:
         reference = outcome.reference or ""
         return json_answer(
@@ -27,6 +27,8 @@ def answer(call: Call, outcome: Outcome, profile: Profile) -> RawAnswer:
     if outcome.replayed:
         headers.append(("Idempotent-Replayed", "true"))
     status = 200
+    if outcome.dry_run:
+        return json_answer(status, document(outcome), headers)
     if isinstance(call, CreateCampaign):
         status = 201
         headers.append(("Location", f"/merchant/v1/campaigns/{outcome.body['campaign']}"))
@@ -42,6 +44,8 @@ def document(outcome: Outcome) -> dict[str, Any]:
         body.setdefault("as_of", outcome.as_of.isoformat().replace("+00:00", "Z"))
     if outcome.reference is not None:
         body["reference"] = outcome.reference
+    if outcome.dry_run:
+        body["dry_run"] = True
     return body
 
 

@@ -20,6 +20,7 @@ COMMANDS: tuple[tuple[str, str, OperationName, str], ...] = (
     ("post", "/campaigns/{campaign}/pause", "pause", "Pause a campaign"),
     ("post", "/campaigns/{campaign}/resume", "resume", "End a pause"),
     ("post", "/campaigns/{campaign}/stop", "stop", "End a campaign for good"),
+    ("post", "/campaigns/{campaign}/cancel-generation", "cancel_generation", "Give up writing codes down"),
     ("put", "/campaigns/{campaign}/quantity", "change_quantity", "Change how many coupons may be issued"),
     ("post", "/campaigns/{campaign}/void-matching", "void_matching", "Take coupons and exported codes out of life"),
     ("post", "/campaigns/{campaign}/void-all", "void_all", "Take all held coupons of a campaign out of life"),
@@ -70,6 +71,9 @@ IDEMPOTENCY_KEY: Item = {
     "description": "Needed with a bearer key; of a signed request webhook-id is the number. The same number and "
     "content is answered again and has no second effect; other content is refused (422).",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+DRY_RUN: Item = _query("dry_run", {"type": "boolean", "default": False}) | {
+    "description": "`true`: nothing happens, and the answer says what would, without codes. The number is not used up."
 }
 PREFER: Item = {
     "name": "Prefer",
@@ -131,7 +135,7 @@ def _command(path: str, name: OperationName, summary: str) -> Item:
     required = any(field.is_required() for field in document.model_fields.values())
     operation["requestBody"] = {"required": required, "content": content}
     if not question:
-        operation["parameters"] += [IDEMPOTENCY_KEY, PREFER]
+        operation["parameters"] += [IDEMPOTENCY_KEY, PREFER, DRY_RUN]
     return operation
 
 

@@ -91,11 +91,14 @@ def _documented(name: OperationName) -> Operation:
     may_be_empty = not any(field.is_required() for field in document.model_fields.values())
 
     def operation(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
-        number = None if name in QUESTIONS else request_number(request)
-        query_of(request, ())
+        question = name in QUESTIONS
+        number = None if question else request_number(request)
+        query = query_of(request, () if question else ("dry_run",))
         body = b"{}" if may_be_empty and not request.body.strip() else request.body
         campaign = _campaign(parameters) if "campaign" in parameters else None
-        named = Named(request=number, campaign=campaign, wait=not _asks_not_to_wait(request))
+        named = Named(
+            request=number, campaign=campaign, wait=not _asks_not_to_wait(request), dry_run=_is_dry_run(query)
+        )
         return read_model(body, document).call(named)
 
     return operation
@@ -103,10 +106,11 @@ def _documented(name: OperationName) -> Operation:
 
 def upload_codes(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
     number = request_number(request)
-    query_of(request, ())
+    query = query_of(request, ("dry_run",))
     return UploadCodeList(
         request=number,
         wait=not _asks_not_to_wait(request),
+        dry_run=_is_dry_run(query),
         campaign=_campaign(parameters),
         codes=read_codes(request),
     )
@@ -217,6 +221,7 @@ ROUTES: tuple[Route[Operation], ...] = tuple(
         ("POST", "/campaigns/{campaign}/pause", _documented("pause")),
         ("POST", "/campaigns/{campaign}/resume", _documented("resume")),
         ("POST", "/campaigns/{campaign}/stop", _documented("stop")),
+        ("POST", "/campaigns/{campaign}/cancel-generation", _documented("cancel_generation")),
         ("PUT", "/campaigns/{campaign}/quantity", _documented("change_quantity")),
         ("POST", "/campaigns/{campaign}/void-matching", _documented("void_matching")),
         ("POST", "/campaigns/{campaign}/void-all", _documented("void_all")),
@@ -245,6 +250,10 @@ TABLE = RouteTable(ROUTES)
 def _asks_not_to_wait(request: RawRequest) -> bool:
     preferences = ",".join(value for name, value in request.headers if name == "prefer")
     return any(one.strip().lower() == "respond-async" for one in preferences.split(","))
+
+
+def _is_dry_run(query: Parameters) -> bool:
+    return _one_of(query, "dry_run", frozenset({"true", "false"})) == "true"
 
 
 def _campaign(parameters: Parameters) -> CampaignName:

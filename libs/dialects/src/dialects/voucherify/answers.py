@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from dialects.calls import (
+    AskNothing,
     Call,
     ChangeCampaign,
     ChangeCoupon,
@@ -43,6 +44,8 @@ from dialects.voucherify.names import (
     redemption_text,
     voucher_text,
 )
+from dialects.voucherify.rules import assignment_object, rule_object
+from dialects.voucherify.times import times_object
 
 UNKNOWN_YET = Problem(
     "outcome_unknown",
@@ -86,9 +89,15 @@ def _campaign(call: Call, outcome: Outcome) -> Item:
     if isinstance(call, GetCampaign):
         return campaign_object(outcome.body)
     campaign = _the_campaign(outcome, outcome.body)
+    if call.note.get("answer") == "assignment":
+        return assignment_object(call.note["least"], campaign["id"], _now(outcome))
     if isinstance(call, ChangeCampaign):
         campaign = {**campaign, "state": outcome.body.get("state", campaign["state"])}
     return campaign_object(campaign)
+
+
+def _rule(call: Call, outcome: Outcome) -> Item:
+    return rule_object(call.note["least"], call.note["name"], _now(outcome))
 
 
 def _campaigns(call: Call, outcome: Outcome) -> Item:
@@ -322,9 +331,7 @@ def voucher_object(coupon: Item, campaign: Item) -> Item:
         **worth(terms, coupon.get("balance")),
         "loyalty_card": None,
         **dates(campaign),
-        "validity_timeframe": None,
-        "validity_day_of_week": None,
-        "validity_hours": None,
+        **times_object(terms["validity"]),
         "active": usable and campaign["state"] in ("active", "exhausted"),
         "additional_info": None,
         "metadata": split_metadata(campaign["terms"])[1],
@@ -402,6 +409,7 @@ SHAPES: dict[type[Any], Callable[[Any, Outcome], Item]] = {
     GetCampaign: _campaign,
     ChangeCampaign: _campaign,
     ListCampaigns: _campaigns,
+    AskNothing: _rule,
     GetCode: _voucher,
     UploadCodeList: _voucher,
     ListAllCodes: _vouchers,

@@ -126,6 +126,13 @@ class PublicationBody(Body):
     metadata: dict[str, Any] | None = None
 
 
+class AssignmentBody(Body):
+    """Body of POST /v1/validation-rules/{id}/assignments: rules count for whole campaigns."""
+
+    related_object_type: Literal["campaign"]
+    related_object_id: Annotated[str, Field(min_length=1, max_length=255)]
+
+
 class ImportedRedemption(Body):
     """How often an imported code may be used: once."""
 

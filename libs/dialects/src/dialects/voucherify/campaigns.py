@@ -27,6 +27,8 @@ from dialects.json_body import refused_fields
 from dialects.protocol import FieldProblem, Profile, invalid
 from dialects.voucherify.codes import MAX_CODES, CodeConfig, make_codes
 from dialects.voucherify.names import campaign_text
+from dialects.voucherify.rules import assignments_object, rule_of_campaign
+from dialects.voucherify.times import DaysOfWeek, HoursBody, TimeframeBody, times_object, times_of
 
 UNSTATED_START, UNSTATED_END = date(2000, 1, 1), date(2099, 12, 31)
 """A Voucherify campaign need not say when it starts or ends. Fixed days, so that a repeated request is the same."""
@@ -125,12 +127,15 @@ class CampaignBody(Contract):
     vouchers_count: Annotated[int, Field(ge=0, le=MAX_CODES, strict=True)] | None = None
     start_date: str | None = None
     expiration_date: str | None = None
+    validity_day_of_week: DaysOfWeek | None = None
+    validity_hours: HoursBody | None = None
+    validity_timeframe: TimeframeBody | None = None
     voucher: VoucherBody
     metadata: Annotated[dict[str, Any], Field(max_length=40)] = Field(default_factory=dict)
     join_once: Literal[False] | None = None
     auto_join: Literal[False] | None = None
     use_voucher_metadata_schema: Literal[False] | None = None
-    validation_rules: Annotated[list[str], Field(max_length=0)] | None = None
+    validation_rules: Annotated[tuple[str, ...], Field(max_length=1)] | None = None
 
 
 def create(document: Any, profile: Profile) -> CreateCampaign:
@@ -156,16 +161,22 @@ def create(document: Any, profile: Profile) -> CreateCampaign:
     metadata = {key: _as_text(value) for key, value in body.metadata.items()}
     if any(key.startswith(OWN) for key in metadata):
         raise _invalid("metadata", f"keys that begin with {OWN} are kept for us")
+    starts, ends = _moment(body.start_date, "start_date"), _moment(body.expiration_date, "expiration_date")
+    days, hours, frame = body.validity_day_of_week, body.validity_hours, body.validity_timeframe
+    weekly, irregular = times_of(days, hours, frame, starts, ends)
     try:
         terms = Terms(
             name=body.name,
             currency=profile.currency,
             discount=body.voucher.canonical(),
             uses=body.voucher.uses(),
+            minimum_spend=rule_of_campaign(body.validation_rules),
             validity=Validity(
-                starts=_moment(body.start_date, "start_date") or UNSTATED_START,
-                ends=_moment(body.expiration_date, "expiration_date") or UNSTATED_END,
+                starts=starts or UNSTATED_START,
+                ends=ends or UNSTATED_END,
                 zone=profile.zone,
+                weekly=weekly,
+                irregular=irregular,
             ),
             metadata=metadata | own,
         )
@@ -222,6 +233,7 @@ def campaign_object(campaign: dict[str, Any]) -> dict[str, Any]:
         "use_voucher_metadata_schema": False,
         "vouchers_count": voucher_count(campaign),
         **dates(campaign),
+        **times_object(terms["validity"]),
         "active": campaign["state"] in ("active", "exhausted"),
         "metadata": metadata,
         "created_at": made,
@@ -234,7 +246,7 @@ def campaign_object(campaign: dict[str, Any]) -> dict[str, Any]:
         "protected": False,
         "object": "campaign",
         "referral_program": None,
-        "validation_rules_assignments": {"object": "list", "data_ref": "data", "data": [], "total": 0},
+        "validation_rules_assignments": assignments_object(terms, campaign["id"], made),
     }
 
 

@@ -10,7 +10,9 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
+from contracts.campaigns import TermsChange
 from contracts.commands import (
+    AmendCampaign,
     CouponReference,
     IssueRow,
     PauseCampaign,
@@ -21,6 +23,7 @@ from contracts.commands import (
 )
 from contracts.fields import CodeText, Reason
 from dialects.calls import (
+    AskNothing,
     Call,
     CampaignName,
     ChangeCampaign,
@@ -40,9 +43,18 @@ from dialects.protocol import FieldProblem, Profile, RawRequest, invalid, not_of
 from dialects.references import read_reference
 from dialects.routes import Route, RouteTable, query_of, whole_number
 from dialects.scrip.code_lists import codes_of_csv
-from dialects.voucherify.bodies import IMPORT, CustomerBody, PublicationBody, RedemptionBody, SingleBody, read_body
+from dialects.voucherify.bodies import (
+    IMPORT,
+    AssignmentBody,
+    CustomerBody,
+    PublicationBody,
+    RedemptionBody,
+    SingleBody,
+    read_body,
+)
 from dialects.voucherify.campaigns import create, unlimited, without_nulls
 from dialects.voucherify.names import campaign_name, read_redemption
+from dialects.voucherify.rules import least_amount, read_rule
 
 MAX_PAGE = 100
 REASON = "disabled through the Voucherify API"
@@ -235,6 +247,28 @@ def enable_campaign(request: RawRequest, parameters: Parameters, profile: Profil
     )
 
 
+def create_rule(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
+    document = without_nulls(read_json(request.body))
+    least = least_amount(document)
+    return AskNothing(note={"least": least, "name": document.get("name")})
+
+
+def get_rule(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
+    return AskNothing(note={"least": _least(parameters), "name": None})
+
+
+def assign_rule(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
+    least = _least(parameters)
+    body = read_body(read_json(request.body), AssignmentBody)
+    return ChangeCampaign(
+        request=None,
+        campaign=campaign_name(body.related_object_id),
+        command=AmendCampaign(terms=TermsChange.model_validate({"minimum_spend": least})),
+        with_campaign=True,
+        note={"answer": "assignment", "least": least},
+    )
+
+
 def get_async_action(request: RawRequest, parameters: Parameters, profile: Profile) -> Call:
     text = parameters["action"]
     try:
@@ -286,7 +320,11 @@ ROUTES: tuple[Route[Operation], ...] = tuple(
         ("POST", "/vouchers/importCSV", refuse("Import codes into a campaign: /v1/campaigns/{id}/importCSV.")),
         ("POST", "/vouchers/{code}", refuse("Vouchers outside a campaign are not offered; make a campaign.")),
         ("DELETE", "/vouchers/{code}", refuse("Vouchers are never deleted; disable it.")),
-        ("POST", "/validation-rules", refuse("Validation rules are not offered yet.")),
+        ("POST", "/validation-rules", create_rule),
+        ("GET", "/validation-rules/{rule}", get_rule),
+        ("PUT", "/validation-rules/{rule}", refuse("A validation rule does not change; make another one.")),
+        ("DELETE", "/validation-rules/{rule}", refuse("A validation rule is nothing that is kept; leave it unused.")),
+        ("POST", "/validation-rules/{rule}/assignments", assign_rule),
     )
 )
 TABLE = RouteTable(ROUTES)
@@ -343,6 +381,13 @@ def _order(body: RedemptionBody | SingleBody) -> dict[str, Any]:
 
 def _optional(request: RawRequest) -> Any:
     return read_json(request.body) if request.body.strip() else {}
+
+
+def _least(parameters: Parameters) -> int:
+    least = read_rule(parameters["rule"])
+    if least is None:
+        raise not_offered("There is no such validation rule.")
+    return least
 
 
 def _needed(customer: CustomerBody) -> str:

@@ -20,6 +20,7 @@ from contracts.topics import (
     COUPON_DEAD_LETTERS,
     COUPON_EVENTS,
     COUPON_REFUSALS,
+    MAX_RECORD_BYTES,
 )
 from contracts.writers import WRITER_HEADER, Writer, sign
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
@@ -107,7 +108,10 @@ class Emitter:
         streams: dict[tuple[str, int], list[Outgoing]] = {}
         for topic, partition, reply in replies:
             key, value = str(reply.command).encode(), reply.model_dump_json(exclude_none=True).encode()
-            if partition is None:
+            if len(value) > MAX_RECORD_BYTES:
+                # Whoever waits for it asks for the outcome; the answers of others must not fail with it.
+                logger.warning("An answer is too large to send.", action="reply_too_large", command=str(reply.command))
+            elif partition is None:
                 self._answer_tool(topic, key, value)
             else:
                 streams.setdefault((topic, partition), []).append((key, value, []))

@@ -1,7 +1,7 @@
 """Eligibility: CEL expressions over a user's attributes and an order's facts. The only module that knows the library.
 
 Deterministic: no clock, no randomness, and no maps, whose order the library does not keep. Bounded: the contract bounds
-the expression's length, its comprehensions are bounded here, and its patterns are matched in linear time.
+the expression's length and users' attributes, `rule_cost` what it does with them, and patterns match in linear time.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from contracts.refusals import (
     Refusal,
 )
 from coupon_core.model.refused import Refused
+from coupon_core.model.rule_cost import loop_names, too_dear
 
 if TYPE_CHECKING:
     import cel
@@ -34,10 +35,7 @@ if TYPE_CHECKING:
 ORDER_FACTS: dict[str, AttributeType] = {"amount": "int", "items": "strings"}
 """Known at redemption: the order's amount in minor units and the names of its items."""
 FACTS: dict[str, AttributeType] = {"user": "string", **ORDER_FACTS}
-MOST_COMPREHENSIONS = 2
-"""Of lists of at most 100: 10,000 steps."""
 MOST_SAMPLES = 400
-COMPREHENSION = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*(\w+)\s*,")
 TEXT = re.compile(r'"([^"\\]*)"|' + r"'([^'\\]*)'")
 NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)")
 GREATEST = 2**53
@@ -55,16 +53,15 @@ def check_rule(rule: Eligibility, party: str = PLATFORM) -> None:
     """
     if rule.users_of is not None and (rule.users_of == PLATFORM or party not in (PLATFORM, rule.users_of)):
         raise _invalid("users_of names a merchant: the platform any, a merchant itself alone")
-    bound = COMPREHENSION.findall(rule.expression)
-    if len(bound) > MOST_COMPREHENSIONS:
-        raise _invalid(f"it goes through lists {len(bound)} times; {MOST_COMPREHENSIONS} times at most")
-    if "{" in rule.expression:
-        raise _invalid("it must hold no {: maps have no order, and what depends on one could differ")
+    declared = {**rule.attributes, **FACTS}
+    dear = too_dear(rule.expression, [name for name, kind in declared.items() if kind == "strings"])
+    if dear is not None:
+        raise _invalid(dear)
+    bound = loop_names(rule.expression)
     try:
         names = set(_program(rule.expression).variables())
     except ValueError as error:
         raise _invalid(str(error)) from None
-    declared = {**rule.attributes, **FACTS}
     for name in rule.attributes:
         if name in FACTS or name in bound:
             raise _invalid(f"{name} is taken and cannot be an attribute")

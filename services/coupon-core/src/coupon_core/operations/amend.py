@@ -14,7 +14,7 @@ from coupon_core.model.campaign import LIVE_STATES, Campaign
 from coupon_core.model.lifecycle import allow
 from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds
-from coupon_core.operations.building import check_building_rules
+from coupon_core.operations.building import check_building_rules, plan_of
 from coupon_core.operations.create import check_terms
 from coupon_core.operations.manage import note_exhausted
 from coupon_core.work import Call
@@ -40,7 +40,7 @@ def amend(call: Call) -> dict[str, Any]:
         for name in names:
             _keep_promise(name, before, after, lasting=campaign.lasting)
     starts, ends = check_terms(call, after)
-    rules = check_building_rules(call.lane.facts, campaign.owner, after, campaign.supply, campaign.quantity)
+    rules = check_building_rules(call.lane.facts, plan_of(campaign, after))
     _follow_end(call, campaign, ends)
     campaign.terms, campaign.starts, campaign.ends, campaign.listed = after, starts, ends, after.listed
     campaign.budget = after.budget

@@ -33,7 +33,7 @@ from coupon_core.model.money import currencies
 from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds, range_bounds
 from coupon_core.model.worth import capacity, greatest_discount
-from coupon_core.operations.building import check_building_rules
+from coupon_core.operations.building import Plan, check_building_rules, plan_of
 from coupon_core.operations.generating import begin
 from coupon_core.operations.serials import check_code_space
 from coupon_core.work import Call
@@ -86,7 +86,8 @@ def _create(call: Call, command: GenerateCampaign | PublishCampaign) -> Campaign
     code_normal = None if code is None else normalise(code)
     if code is not None and code_normal is None:
         raise Refused(CodeUnreadable())
-    versions = check_building_rules(call.lane.facts, call.party, terms, supply.kind, command.quantity)
+    plan = Plan(call.party, terms, supply.kind, command.quantity, pattern)
+    versions = check_building_rules(call.lane.facts, plan)
 
     campaign = Campaign(
         number=call.lane.campaigns * work.partitions + call.lane.partition,
@@ -158,7 +159,7 @@ def activate(call: Call) -> dict[str, Any]:
     campaign = call.own_campaign()
     allow(campaign, "activate", call.now)
     check_terms(call, campaign.terms)
-    rules = check_building_rules(call.lane.facts, campaign.owner, campaign.terms, campaign.supply, campaign.quantity)
+    rules = check_building_rules(call.lane.facts, plan_of(campaign))
     return _bring_into_being(call, campaign, rules)
 
 

@@ -18,7 +18,7 @@ from contracts.refusals import BudgetExhausted, QuantityBelowIssued, TooManyToSt
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.lifecycle import allow, move, none_left
 from coupon_core.model.refused import Refused
-from coupon_core.operations.building import check_quantity
+from coupon_core.operations.building import check_quantity, plan_of
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.operations.generating import are_written_down, write_missing
 from coupon_core.operations.limits import note_pool_low
@@ -90,7 +90,7 @@ def change_quantity(call: Call) -> dict[str, Any]:
     committed = campaign.issued + campaign.exported
     if command.quantity < committed:
         raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
-    check_quantity(call.lane.facts, campaign.owner, command.quantity)
+    check_quantity(call.lane.facts, plan_of(campaign, quantity=command.quantity))
     stored = are_written_down(campaign)
     if stored and command.quantity > MOST_STORED:
         raise Refused(TooManyToStore(most=MOST_STORED))

@@ -13,6 +13,8 @@ import csv
 import hashlib
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -41,11 +43,14 @@ GENERATED_PAGE = BLOCK_SIZE
 """A block of serials: some 2 MB of text."""
 AT_ONCE = 4
 """Exports a process streams at the same time."""
+AT_ONCE_OF_ONE = 2
+"""Exports of one merchant at the same time: who reads slowly must not keep the others from theirs."""
 SLOWEST_SECONDS = 60.0
 """A reader who takes nothing for so long is cut off."""
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00")
-"""What a spreadsheet could take for the beginning of a formula, or of another cell."""
+FORMULA = re.compile(r"(^|[;\t\r\n])(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n\x00])")
+"""Before what a spreadsheet could take for a formula: at the beginning of a cell, and behind what some spreadsheets
+take for the end of one (the semicolon in much of Europe), quotes or not. The wide forms count in East Asia."""
 
 CODES = ("number", "code", "state")
 COUPONS = (
@@ -69,7 +74,8 @@ Page = tuple[list[Row] | Written, int | None]
 Pages = Callable[[int, int], Coroutine[Any, Any, Page]]
 """The page after a key, up to a last one."""
 
-_slots = asyncio.Semaphore(AT_ONCE)
+_running: Counter[str | None] = Counter()
+"""Exports under way, by party; None: staff."""
 
 
 class Asked(OfParty):
@@ -181,7 +187,7 @@ async def history(source: Source, request: Request) -> Response:
             found: list[Row] = []
             for first, _, body in packed:
                 for seq, line in enumerate(unpacked(body), start=first):
-                    if after < seq <= last and (wanted is None or f'"type":"{wanted}"' in line):
+                    if after < seq <= last and (wanted is None or _is_of_type(line, wanted)):
                         found.append((line,) if asked.format == "jsonl" else _event_cells(line))
             return found
 
@@ -199,6 +205,11 @@ def _event_type(name: str) -> str:
         {"pointer": "/type", "detail": "is none of coupon.events"}])  # fmt: skip
 
 
+def _is_of_type(line: str, wanted: str) -> bool:
+    # Only what has the words at all is read: a campaign's own metadata may have them too.
+    return f'"type":"{wanted}"' in line and json.loads(line)["type"] == wanted
+
+
 def _event_cells(line: str) -> Row:
     event: dict[str, Any] = json.loads(line)
     data = json.dumps(event["data"], ensure_ascii=False, separators=(",", ":"))
@@ -214,13 +225,14 @@ class _Export(StreamingResponse):
     """The stream of one export. Takes a slot while it runs; 503 where none is free."""
 
     def __init__(self, asked: Asked, columns: Sequence[str], end: int, page: Pages) -> None:
+        self._party = asked.party
         last = end if asked.last is None else min(asked.last, end)
         parts = _parts(asked, columns, last, page)
         super().__init__(parts, media_type=MEDIA_TYPES[asked.format], headers={"cache-control": "no-store"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _slots.locked():
-            detail = f"This process streams {AT_ONCE} exports already; ask again later."
+        if _running.total() >= AT_ONCE or (self._party is not None and _running[self._party] >= AT_ONCE_OF_ONE):
+            detail = f"This process streams {AT_ONCE} exports at once, {AT_ONCE_OF_ONE} for one merchant; ask later."
             await Problem(503, "exports_running", detail, retry=True).answer()(scope, receive, send)
             return
 
@@ -228,8 +240,11 @@ class _Export(StreamingResponse):
             async with asyncio.timeout(SLOWEST_SECONDS):
                 await send(message)
 
-        async with _slots:
+        _running[self._party] += 1
+        try:
             await super().__call__(scope, receive, send_in_time)
+        finally:
+            _running[self._party] -= 1
 
 
 async def _parts(asked: Asked, columns: Sequence[str], last: int, page: Pages) -> AsyncIterator[bytes]:
@@ -281,7 +296,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Row]) -> bytes:
 
 def safe(cell: str) -> str:
     """The text, which no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    return FORMULA.sub(r"\1'", cell)
 
 
 def as_json_lines(columns: Sequence[str], rows: Iterable[Row]) -> bytes:

@@ -45,7 +45,8 @@ async def candidates(
 ) -> list[Candidate]:
     """Campaigns in which the party may redeem the code, at most `MOST_CANDIDATES`.
 
-    Campaigns that are over count only where no other has the code, so that a code may be used again next year.
+    Campaigns that are over count only where no other has the code, so that a code may be used again next year; those of
+    others only where no own one has it, so that a partner with the same code makes nothing ambiguous.
     """
     normal = normalise(code)
     if normal is None:
@@ -54,4 +55,5 @@ async def candidates(
     found = await campaigns_with_code(connection, party, normal, user, now, MOST_CANDIDATES)
     found += await places_of_code(source, connection, code, party, redeemable=True)
     going_on = [pair for pair in found if pair[0].state not in OVER and (now is None or pair[0].ends > now)]
-    return (going_on or found)[:MOST_CANDIDATES]
+    known = going_on or found
+    return ([pair for pair in known if pair[0].owner == party] or known)[:MOST_CANDIDATES]

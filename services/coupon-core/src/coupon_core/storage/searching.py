@@ -18,9 +18,11 @@ Keys = Sequence[tuple[int, int]]
 OVER = ("ended", "stopped", "failed")
 LONGEST_PREFIX = 20
 
-# --- which campaigns a code may belong to. $1 is the party, `FIRST` puts those that are not over first.
+# --- which campaigns a code may belong to. $1 is the party, `FIRST` puts its own and those that are not over first.
 
-FIRST = "(c.state <> ALL($4::text[]) AND ($3::timestamptz IS NULL OR c.ends > $3)) DESC, c.id"
+FIRST = (
+    "(c.owner = $1) IS TRUE DESC, (c.state <> ALL($4::text[]) AND ($3::timestamptz IS NULL OR c.ends > $3)) DESC, c.id"
+)
 SHARED = f"""
 SELECT {COLUMNS}, held.number AS coupon FROM campaign c
 LEFT JOIN LATERAL (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from contracts.fields import Contract
 from contracts.identifiers import campaign_id, split_coupon_id
 from contracts.refusals import CampaignNotFound, CouponNotFound, Refusal
 from dialects.calls import (
+    AskNothing,
     Call,
     CampaignName,
     ChangeCampaign,
@@ -53,7 +55,7 @@ async def carry_out(parts: Parts, identity: Identity, call: Call) -> Outcome:
     Raises RequestRefused for every refusal and for what does not exist, and what `gateway.problems.of_error` knows.
     """
     actor = identity.caller.actor
-    if not _names_code(call):
+    if not _tells_of_a_code(call):
         return await _carried_out(parts, identity, call)
     parts.wrong_codes.check(actor)
     try:
@@ -61,15 +63,21 @@ async def carry_out(parts: Parts, identity: Identity, call: Call) -> Outcome:
     except RequestRefused as refused:
         parts.wrong_codes.count(actor, wrong_codes(refused.problem.code, None))
         raise
-    parts.wrong_codes.count(actor, wrong_codes(None, outcome.body))
+    parts.wrong_codes.count(actor, wrong_codes(None, outcome.body) + _found_nothing(call, outcome))
     return outcome
 
 
-def _names_code(call: Call) -> bool:
-    """Whether a call names a coupon by its code, or a code to claim."""
+def _tells_of_a_code(call: Call) -> bool:
+    """Whether a call names a coupon by its code or a code to claim, or asks what became of one that may have."""
     if isinstance(call, ChangeCoupon | ChangeCampaign):
         return names_code(call.command)
+    if isinstance(call, GetOutcome):
+        return call.command is not None
     return isinstance(call, ValidateCoupon | GetCode) or (isinstance(call, FindCoupons) and call.code is not None)
+
+
+def _found_nothing(call: Call, outcome: Outcome) -> bool:
+    return isinstance(call, FindCoupons) and not outcome.body["coupons"]
 
 
 async def _carried_out(parts: Parts, identity: Identity, call: Call) -> Outcome:
@@ -89,7 +97,7 @@ async def _carried_out(parts: Parts, identity: Identity, call: Call) -> Outcome:
             outcome = await doing.results(call)
         case _:
             outcome = Outcome(await doing.ask(call))
-    return outcome if outcome.pending else await doing.complete(call, outcome)
+    return outcome if outcome.pending or outcome.dry_run else await doing.complete(call, outcome)
 
 
 async def export(parts: Parts, identity: Identity, call: ExportRows) -> PassedOn:
@@ -121,6 +129,10 @@ class _Doing:
         made = await self.send(call, call.command, campaign)
         if made.pending or not call.codes:
             return made
+        if made.dry_run:
+            # There is no campaign into which they could be tried.
+            codes_counted = {"total": len(call.codes), "tried": False}
+            return replace(made, body={**made.body, "codes": codes_counted})
         codes = await self.parts.bulk.upload(
             list(enumerate(call.codes)), self._bulk_request(call, campaign, len(call.codes))
         )
@@ -133,11 +145,11 @@ class _Doing:
     async def send(self, call: Ordered, command: Contract, campaign: UUID) -> Outcome:
         """Send one command and wait. Raises RequestRefused when it is refused."""
         reply = await self.parts.commanding.send_and_wait(
-            command, self.caller, campaign, _number(call), wait_seconds=_seconds(call)
+            command, self.caller, campaign, _number(call), wait_seconds=_seconds(call), dry_run=call.dry_run
         )
         if isinstance(reply, Pending):
             return Outcome({}, pending=True, reference=make_reference(self.secret, reply.command))
-        return Outcome(_result(reply), reply.as_of, reply.replayed)
+        return Outcome(_result(reply), reply.as_of, reply.replayed, dry_run=reply.dry_run)
 
     async def bulk(self, call: UploadCodeList | IssueToUsers) -> Outcome:
         """Many rows, cut into commands."""
@@ -148,11 +160,18 @@ class _Doing:
         else:
             request = self._bulk_request(call, campaign, len(call.codes))
             done = await self.parts.bulk.upload(list(enumerate(call.codes)), request)
-        return _bulk_outcome(done, campaign)
+        outcome = _bulk_outcome(done, campaign)
+        # Of a trial nothing is kept that could be asked for.
+        return replace(outcome, dry_run=True, reference=None) if call.dry_run else outcome
 
     def _bulk_request(self, call: Ordered, campaign: UUID, total: int) -> BulkRequest:
         return BulkRequest(
-            caller=self.caller, campaign=campaign, number=_number(call), total=total, wait_seconds=_seconds(call)
+            caller=self.caller,
+            campaign=campaign,
+            number=_number(call),
+            total=total,
+            wait_seconds=_seconds(call),
+            dry_run=call.dry_run,
         )
 
     async def change_coupon(self, call: ChangeCoupon) -> Outcome:
@@ -169,7 +188,7 @@ class _Doing:
                 self.parts.core.forget_resolved(self.party, reference.code or "", reference.user)
             raise
         if isinstance(call.command, VoidCoupons) and not outcome.pending:
-            return Outcome(_only_row(outcome.body), outcome.as_of, outcome.replayed)
+            return replace(outcome, body=_only_row(outcome.body))
         return outcome
 
     async def ask(self, call: Call) -> Item:
@@ -223,6 +242,8 @@ class _Doing:
             case ListAllCodes():
                 only = None if call.campaign is None else self.campaign(call.campaign)
                 return _seen(await codes_page(core, party, only, call.page, call.limit), CampaignNotFound())
+            case AskNothing():
+                return {}
             case _:
                 raise TypeError(f"{type(call).__name__} is no question")
 
@@ -265,15 +286,7 @@ class _Doing:
             campaign = await self.parts.core.campaign(named, self.party)
             if campaign is None:
                 raise RequestRefused(problems.of_refusal(CampaignNotFound()))
-        return Outcome(
-            outcome.body,
-            outcome.as_of,
-            outcome.replayed,
-            outcome.pending,
-            outcome.reference,
-            campaign,
-            coupon,
-        )
+        return replace(outcome, campaign=campaign, coupon=coupon)
 
     async def _campaign_of(self, code: str, user: str | None) -> UUID:
         found = await self.parts.core.resolve(self.party, code, user)

@@ -15,6 +15,7 @@ from gateway import problems
 from gateway.answering import COMMANDS_PATH, answer, not_found, pending
 from gateway.bulk import BulkOutcome, rows_of
 from gateway.guarding import GuardedRoute
+from gateway.guessing import wrong_codes
 from gateway.internal_api.answers import CommandDone, CommandPending, ResultPage, WhyView
 from gateway.openapi import described
 from gateway.parts import parts_of
@@ -46,14 +47,19 @@ class WhyFilters(BaseModel):
 )
 async def command(request: Request, command: UUID) -> Response:
     parts = parts_of(request)
-    await parts.staff_door.demand(request, "viewer")
+    staff = await parts.staff_door.demand(request, "viewer")
     stored = await parts.bulk.find(command, None)
     if stored is not None:
         if stored.campaign is None:
             return await parts.clock.outcome(stored)
         return answer_bulk(await parts.bulk.outcome(stored), stored.campaign)
+    parts.wrong_codes.check(staff.caller.actor)  # who did not wait for the answer learns of wrong codes here
     outcome = await parts.core.outcome(command)
-    return pending(command) if outcome is None else answer(outcome)
+    if outcome is None:
+        return pending(command)
+    refusal = outcome.refusal.code if outcome.refusal is not None else None
+    parts.wrong_codes.count(staff.caller.actor, wrong_codes(refusal, None))
+    return answer(outcome)
 
 
 @router.get(

@@ -56,10 +56,14 @@ class ValidateDocument(Contract):
 @router.get("", summary="Find coupons and refusals by code, user or order", **described(answers={200: CouponFind}))
 async def find(request: Request, question: Annotated[CouponQuestion, Query()]) -> Response:
     parts = parts_of(request)
-    await parts.staff_door.demand(request, "viewer")
+    staff = await parts.staff_door.demand(request, "viewer")
     if question.code is None and question.user is None and question.order is None:
         raise invalid("Name a code, a user or an order.", FieldProblem("code", "or user, or order is needed"))
+    if question.code is not None:
+        parts.wrong_codes.check(staff.caller.actor)
     found = await parts.core.coupons(question.party, code=question.code, user=question.user, order=question.order)
+    if question.code is not None and not found["coupons"]:
+        parts.wrong_codes.count(staff.caller.actor)
     return JSONResponse(found)
 
 
