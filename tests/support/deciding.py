@@ -27,6 +27,7 @@ from contracts.commands import (
     IssueRow,
     PublishCampaign,
     RunDue,
+    SetBuildingRules,
     SetMerchant,
     VoidCampaign,
     VoidMatching,
@@ -195,6 +196,11 @@ class MemoryLane:
             self.done(
                 SetMerchant.model_validate({**VERSIONED, "merchant": merchant, "version": version, "state": state})
             )
+
+    def make_partners(self, owner: str, *partners: str) -> None:
+        """Let campaigns of this merchant name the others in `redeemable_by` and `senders`."""
+        rules = {"partition": 0, "party": owner, "version": 1, "rules": {"partners": partners}}
+        self.done(SetBuildingRules.model_validate(rules))
 
     def generate(
         self,

@@ -623,6 +623,7 @@ class TestAllWays:
     ) -> None:
         lane = MemoryLane()
         lane.activate(MERCHANT, OTHER)
+        lane.make_partners(MERCHANT, OTHER)
         campaign = lane.generate(party=MERCHANT, redeemable_by=[OTHER])
         code = lane.issue(campaign, "u")[0]["code"]
         for coupon in (by_code(code, "v"), by_number(1).model_copy(update={"user": "v"})):

@@ -150,6 +150,7 @@ class TestSlices:
 
     def test_who_may_not_void_it_learns_nothing(self, lane: MemoryLane) -> None:
         lane.activate(MERCHANT, OTHER)
+        lane.make_partners(MERCHANT, OTHER)
         campaign = lane.generate(party=MERCHANT, redeemable_by=[OTHER])
         assert lane.refused(matching(first=1), campaign=campaign, party=OTHER) == "campaign_not_found"
         assert lane.refused(matching(first=1), campaign=campaign) == "campaign_not_found"
