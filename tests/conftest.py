@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 from scrip.backend import Backend
 from tests.support.databases import Databases, FreshDatabase
 from tests.support.figures import listing
+from tests.support.processes import end_in_order_when_terminated
 from tests.support.servers import Servers, chosen_kind, local_backend, running_servers
 from tests.support.topics import ensure_topics, reset_topics
 
@@ -21,6 +22,10 @@ settings.load_profile("scrip")
 
 def pytest_report_header() -> str:
     return f"scrip test backend: {chosen_kind()}"
+
+
+def pytest_configure() -> None:
+    end_in_order_when_terminated()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -124,7 +124,10 @@ def outcomes(found: Findings) -> Told:
         outcome = found.outcomes.get(command_id)
         if command.get("type") == run_due or (record.partition, record.offset) in dead:
             continue
-        if outcome is None:
+        if command.get("dryrun"):
+            if outcome is not None or found.by_cause.get(command_id):
+                yield f"{command['type']} {command_id} was only tried, and left an outcome or events"
+        elif outcome is None:
             yield f"{command['type']} {command_id} at {record.place} has no outcome"
         elif outcome["status"] == RUNNING:
             yield f"{command['type']} {command_id} was never finished"
@@ -206,7 +209,19 @@ def _not_as_told(name: str, body: dict[str, Any], own: list[Event], events: list
 
     match name:
         case "GenerateCampaign":
-            yield from expect("CampaignCreated", "CampaignGenerationStarted", "CampaignGenerated")
+            made = ["CampaignGenerated"] if body["state"] == "active" else ["CampaignGenerationProgressed"]
+            draft = body["state"] == "draft"
+            yield from expect("CampaignCreated", *([] if draft else ["CampaignGenerationStarted", *made]))
+        case "ActivateCampaign":
+            made = ["CampaignGenerated"] if body["state"] == "active" else ["CampaignGenerationProgressed"]
+            yield from expect("CampaignGenerationStarted", *made)
+        case "GenerateCodes":
+            following = {"generating": "CampaignGenerationProgressed", "active": "CampaignGenerated"}
+            yield from expect(following.get(body["state"], "CampaignGenerationFailed"))
+        case "CancelGeneration":
+            yield from expect("CampaignGenerationFailed")
+        case "AmendCampaign":
+            yield from expect(*(["CampaignAmended"] if body["amended"] else []))
         case "PublishCampaign":
             yield from expect("CampaignCreated", "CampaignPublished")
         case "PauseCampaign" | "ResumeCampaign" | "StopCampaign" | "UploadCodes" | "ExportCodes" | "ChangeQuantity":
@@ -290,12 +305,13 @@ def states(found: Findings) -> Told:
     for campaign, number in sorted((redeemed - told) + (told - redeemed)):
         key = (campaign, number)
         yield f"coupon {campaign}.{number}: {redeemed[key]} redemptions in the table, {told[key]} in events"
-    returned = sum(row["returned_at"] is not None for row in found.tables.redemption)
-    undone = sum(
-        event.name in ("CouponReturned", "CouponBurned") for story in found.stories.values() for event in story.events
-    )
-    if returned != undone:
-        yield f"{returned} redemptions are marked as returned, {undone} events say so"
+    for row in found.tables.redemption:
+        campaign = numbers_of.get(row["campaign"], "")
+        number, nth = row["coupon"], row["number"]
+        back = found.stories[campaign].returned.get((number, nth)) if campaign in found.stories else None
+        if row["returned"] != back or (row["returned_at"] is not None) != (back == (row["discount"] or 0)):
+            kept = f"{row['returned']}, {row['returned_at']}"
+            yield f"redemption {nth} of {campaign}.{number} was given back: {kept}, in events {back}"
 
 
 def ledger(found: Findings) -> Told:

@@ -3,7 +3,9 @@
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from contracts.events import ENDS, EVENT_TYPES
 from tests.failures.evidence import LogRecord
@@ -60,13 +62,17 @@ class Story:
     events: list[Event] = field(default_factory=list)
     state: str = ""
     quantity: int | None = None
-    user_limit: int | None = None
-    day_limit: int | None = None
-    """Of campaigns in UTC, as all are here."""
+    terms: dict[str, Any] = field(default_factory=dict)
     supply: str = ""
+    stored: bool = False
+    """Its codes are written down first."""
     coupons: dict[int, str] = field(default_factory=dict)
     users: dict[int, str | None] = field(default_factory=dict)
     redemptions: dict[int, int] = field(default_factory=dict)
+    returned: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Minor units given back, by coupon and redemption."""
+    spent: int = 0
+    """Minor units taken off and not given back."""
     issued_to: Counter[str] = field(default_factory=Counter)
     issued_on: Counter[str] = field(default_factory=Counter)
     exports: list[tuple[int, int]] = field(default_factory=list)
@@ -84,9 +90,14 @@ class Story:
         if name in FROM:
             self._tell_coupon(event, data["coupon"])
         elif name == "CampaignCreated":
-            self.quantity, self.supply = data["quantity"], data["supply"]
-            self.user_limit = data["terms"].get("per_user_limit")
-            self.day_limit = data["terms"].get("per_day_limit")
+            self.quantity, self.supply, self.terms = data["quantity"], data["supply"], dict(data["terms"])
+            self.stored = self.supply == "uploaded" and data.get("pattern") is not None
+        elif name == "CampaignAmended":
+            self.terms |= data["after"]
+        elif name in ("CampaignGenerationProgressed", "CampaignGenerationFailed"):
+            self.available = data["done"] - len(self.coupons)
+        elif name == "CampaignGenerated" and self.stored:
+            self.available = data["quantity"]
         elif name == "CampaignQuantityChanged":
             self.quantity = data["after"]
         elif name == "CodesUploaded":
@@ -101,6 +112,9 @@ class Story:
         self.state = FOLLOWS.get(name, self.state)
         if self.quantity is not None and self.issued + self.exported > self.quantity:
             self._wrong("bounds", event, f"{self.issued} issued and {self.exported} exported of {self.quantity}")
+        budget = self.terms.get("budget")
+        if budget is not None and self.spent > budget:
+            self._wrong("bounds", event, f"{self.spent} spent of a budget of {budget}")
 
     @property
     def issued(self) -> int:
@@ -134,17 +148,30 @@ class Story:
                     self._wrong("effects", event, f"coupon {number}: {name}, but it was neither issued nor exported")
         if name == "CouponIssued":
             self.issued_to[event.data["user"]] += 1
-            if self.user_limit is not None and self.issued_to[event.data["user"]] > self.user_limit:
-                self._wrong("bounds", event, f"{event.data['user']} got more than {self.user_limit}")
-            day = json.loads(event.line)["time"][:10]
+            limit = self.terms.get("per_user_limit")
+            if limit is not None and self.issued_to[event.data["user"]] > limit:
+                self._wrong("bounds", event, f"{event.data['user']} got more than {limit}")
+            day = self._day(event)
             self.issued_on[day] += 1
-            if self.day_limit is not None and self.issued_on[day] > self.day_limit:
-                self._wrong("bounds", event, f"more than {self.day_limit} were issued on {day}")
+            limit = self.terms.get("per_day_limit")
+            if limit is not None and self.issued_on[day] > limit:
+                self._wrong("bounds", event, f"more than {limit} were issued on {day}")
         if name in ("CouponUsed", "CouponRedeemed"):
             self.redemptions[number] = self.redemptions.get(number, 0) + 1
             if event.data["redemption"] != self.redemptions[number]:
                 self._wrong("effects", event, f"coupon {number}: redemption {event.data['redemption']} out of turn")
+            self.spent += event.data["discount"] or 0
+        if name in ("CouponReturned", "CouponRefunded", "CouponBurned"):
+            key, amount = (number, event.data["redemption"]), event.data["amount"] or 0
+            self.returned[key] = self.returned.get(key, 0) + amount
+            self.spent -= amount
         self.coupons[number] = TO.get(name) or event.data["state"]
+
+    def _day(self, event: Event) -> str:
+        """The calendar day of the campaign's zone."""
+        moment = datetime.fromisoformat(json.loads(event.line)["time"])
+        zone: str = self.terms.get("validity", {}).get("zone", "UTC")
+        return str((moment if zone == "UTC" else moment.astimezone(ZoneInfo(zone))).date())
 
     def _wrong(self, check: str, event: Event, detail: str) -> None:
         self.wrongs.append((check, f"{self.campaign}:{event.seq}: {detail}"))

@@ -1,6 +1,7 @@
 """A lane that does not belong to its log stands still and names the operator's command; the others go on."""
 
 import asyncio
+import base64
 import contextlib
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import asyncpg
 import httpx
 import pytest
 
-from contracts.commands import IssueCoupons, IssueRow
+from contracts.commands import IssueCoupons, IssueRow, SetMerchant
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
 from contracts.partitioner import partition_of
@@ -22,7 +23,9 @@ from tests.failures.checker import check
 from tests.support.campaigns import generated
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases, execute
+from tests.support.deciding import MERCHANT
 from tests.support.servers import Servers
+from tests.support.topics import reset_topics
 
 SPRING: dict[str, Any] = {"validity": {"starts": "2026-01-01", "ends": "2036-12-31"}}
 HURT, WELL = "spring", "autumn"
@@ -78,14 +81,25 @@ async def change(core: CorePlatform, statement: str, *values: object) -> None:
         await connection.close()
 
 
+async def epochs(core: CorePlatform) -> dict[int, int]:
+    """Every lane's epoch; each take-over raises it."""
+    connection = await asyncpg.connect(core.database.url("core"))
+    try:
+        return {row["partition"]: row["epoch"] for row in await connection.fetch("SELECT partition, epoch FROM lane")}
+    finally:
+        await connection.close()
+
+
 async def test_a_position_outside_the_log_stops_that_lane_alone_until_the_operator_has_spoken(
     core: CorePlatform,
 ) -> None:
     await stop(core)
     lane = lane_of(core, HURT)
     await change(core, "UPDATE lane SET position = 1000000 WHERE partition = $1", lane)
+    before = await epochs(core)
     said = await reasons(core, "1000000")
     assert f"`scrip lane accept-log-loss {lane}`" in said
+    assert (await epochs(core))[lane] == before[lane], "to look at a lane is not to take it"
     await issue(core, WELL, "meanwhile")
     done = await operator(core, str(lane))
     assert done.returncode == 0, done.stderr
@@ -126,7 +140,9 @@ async def test_events_ahead_of_the_database_stop_their_lane_and_are_decided_agai
 async def test_another_cluster_stops_all_lanes_and_only_all_can_be_accepted(core: CorePlatform) -> None:
     await stop(core)
     await change(core, "UPDATE platform SET cluster_id = 'another'")
+    before = await epochs(core)
     said = await reasons(core, "cluster another")
+    assert await epochs(core) == before, "who reads another cluster's log must not take lanes from their owners"
     assert "`scrip lane accept-log-loss all`" in said
     refused = await operator(core, "3")
     assert refused.returncode != 0
@@ -136,3 +152,30 @@ async def test_another_cluster_stops_all_lanes_and_only_all_can_be_accepted(core
     await issue(core, HURT, "afterwards")
     found = await check(core.bootstrap, core.database.url("core"), {}, core.partitions)
     assert not found, found
+
+
+async def test_in_a_replaced_log_a_place_used_again_is_the_new_records(core: CorePlatform) -> None:
+    lane = lane_of(core, HURT)
+
+    async def tell(value: bytes, version: int) -> tuple[int, dict[str, Any]]:
+        """A dead letter, and behind it a fact of the lane; the place, and the dead letter there."""
+        at = await core.append(b"nobody", value, partition=lane)
+        await core.done(
+            SetMerchant.model_validate({"partition": lane, "merchant": MERCHANT, "version": version, "state": "active"})
+        )
+        return at, await core.read(f"/dead-letters/coupon.commands-{lane}-{at}")
+
+    place, _ = await tell(b"of the first log", 1)
+    await core.close()
+    await asyncio.to_thread(reset_topics, core.bootstrap, core.partitions)
+    await core.open()
+    said = await reasons(core, "the log was cut or replaced")
+    assert f"`scrip lane accept-log-loss {lane}`" in said
+    assert (await operator(core, "all")).returncode == 0
+    await core.wait_ready(0)
+    for _ in range(place):
+        await core.append(b"nobody", b"another", partition=lane)
+    again, letter = await tell(b"of the second log", 2)
+    assert again == place
+    assert base64.b64decode(letter["value"]) == b"of the second log"
+    await issue(core, HURT, "afterwards")

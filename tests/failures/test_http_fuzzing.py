@@ -4,10 +4,7 @@ It reads the running gateway's own document, so that a new route or field is tri
 """
 
 import asyncio
-import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,10 +12,10 @@ import pytest
 
 from tests.support.core import running_core
 from tests.support.databases import Databases
+from tests.support.fuzzing import fuzz
 from tests.support.gateway import GatewayPlatform, running_gateway
 from tests.support.servers import Servers
 
-SEED = "20"
 EXAMPLES = 4
 SOAK_EXAMPLES = 200
 CHECKS = (
@@ -50,25 +47,6 @@ async def gateway(
         yield running
 
 
-def run(
-    gateway: GatewayPlatform, folder: Path, key: str, paths: str, checks: str, examples: int, phases: str, within: float
-) -> str:
-    """Schemathesis's report; pytest's failure with the report when it found something."""
-    command = [
-        *(sys.executable, "-m", "schemathesis.cli", "run", f"{gateway.url()}/openapi.json"),
-        *("--header", f"Authorization: Bearer {key}", "--include-path-regex", paths),
-        *(argument for path in NOT_TRIED for argument in ("--exclude-path", path)),
-        *("--checks", checks, "--phases", phases, "--max-examples", str(examples), "--seed", SEED),
-        *("--generation-deterministic", "--suppress-health-check", "all"),
-        *("--workers", "1", "--request-timeout", "30", "--no-color", "--no-shrink", "--warnings", "off"),
-    ]
-    environment = {**os.environ, "NO_PROXY": "127.0.0.1", "COLUMNS": "150"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=within)
-    if done.returncode:
-        pytest.fail(f"{done.stdout[-12_000:]}\n{done.stderr[-2_000:]}", pytrace=False)
-    return done.stdout
-
-
 async def _both(gateway: GatewayPlatform, folder: Path, examples: int, phases: str, within: float) -> None:
     shop = await gateway.add_merchant("Fuzzed")
     all_checks = f"not_a_server_error,{CHECKS}"
@@ -79,7 +57,18 @@ async def _both(gateway: GatewayPlatform, folder: Path, examples: int, phases: s
         # Whoever is known is told the API matched to him, whatever the body says.
         (shop.credentials["key"], f"^/merchant/{ACCESS}", all_checks.replace("negative_data_rejection,", "")),
     ):
-        report = await asyncio.to_thread(run, gateway, folder, key, paths, checks, examples, phases, within)
+        report = await asyncio.to_thread(
+            fuzz,
+            f"{gateway.url()}/openapi.json",
+            folder,
+            key,
+            checks,
+            paths=paths,
+            left_out=NOT_TRIED,
+            examples=examples,
+            phases=phases,
+            within=within,
+        )
         cases = re.search(r"([\d,]+) generated", report)
         print(f"{paths}: {cases[0] if cases else report[-500:]}")
     assert gateway.processes[0].poll() is None

@@ -51,7 +51,7 @@ class TestABody:
             ({"quantity": "7"}, "/quantity"),
             ({"quantity": 10**10}, "/quantity"),
             ({"unknown": 1}, "/unknown"),
-            ({"supply": {"kind": "given"}}, "/supply"),
+            ({"supply": {"kind": "given"}}, "/supply/kind"),
             ({"terms": {"name": ""}}, "/terms/name"),
             ({"terms": {"currency": "euro"}}, "/terms/currency"),
             ({"terms": {"discount": {"kind": "amount_off", "amount": 0}}}, "/terms/discount/amount"),

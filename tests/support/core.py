@@ -39,6 +39,7 @@ from contracts.writers import WRITER_HEADER, Writer, sign, tool_key
 from messaging.replies import ReplyReader
 from scrip.home import pick_free_port
 from tests.support.databases import Databases, FreshDatabase
+from tests.support.processes import start
 from tests.support.topics import LANES, reset_topics
 
 WRITERS = ("gateway", "core", "adapter", "scheduler")
@@ -129,7 +130,7 @@ class CorePlatform:
         port = pick_free_port(taken=set())
         log = self.folder / f"core-{instance}.log"
         with log.open("ab") as output:
-            process = subprocess.Popen(
+            process = start(
                 [sys.executable, *self.program],
                 env={
                     **{name: value for name, value in os.environ.items() if not name.startswith("SCRIP_")},

@@ -16,6 +16,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from tests.support.processes import start
+
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT_FILE = ROOT / "docs" / "merchant-interface.openapi.yaml"
 CONTRACT: dict[str, Any] = yaml.safe_load(CONTRACT_FILE.read_text(encoding="utf-8"))
@@ -33,7 +35,7 @@ class DemoMerchant:
 
     address: str
     state: Path
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     options: tuple[str, ...]
 
     @property
@@ -68,18 +70,17 @@ class DemoMerchant:
 
 def start_demo_merchant(state: Path, *options: str, port: int = 0) -> DemoMerchant:
     """Starts one on a free port (or `port`); returns when it listens."""
-    process = subprocess.Popen(
+    process = start(
         [
             *(sys.executable, str(ROOT / "examples" / "demo-merchant" / "demo_merchant")),
             *("--port", str(port), "--state", str(state), "--token", TOKEN),
             *("--webhook-secret", WEBHOOK_SECRET, *options),
         ],
         stdout=subprocess.PIPE,
-        text=True,
         env={"PATH": os.environ["PATH"]},  # nothing of ours on the import path: it must stand alone
     )
     assert process.stdout is not None
-    line = process.stdout.readline()
+    line = process.stdout.readline().decode()
     process.stdout.close()
     if not line:
         raise AssertionError(f"the demo merchant did not start: exit {process.wait(10)}")

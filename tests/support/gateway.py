@@ -26,6 +26,7 @@ import httpx
 from scrip.home import pick_free_port
 from tests.support.core import CorePlatform
 from tests.support.databases import migrate
+from tests.support.processes import start
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 25.0
@@ -83,7 +84,7 @@ class GatewayPlatform:
         self.ports.setdefault(instance, pick_free_port(taken=set(self.ports.values())))
         core = self.core
         with (self.folder / f"gateway-{instance}.log").open("ab") as output:
-            self.processes[instance] = subprocess.Popen(
+            self.processes[instance] = start(
                 [sys.executable, "-m", "gateway"],
                 env={
                     **{name: value for name, value in os.environ.items() if not name.startswith("SCRIP_")},

@@ -32,6 +32,7 @@ from contracts.writers import Writer, sign
 from scrip.__main__ import app
 from scrip.platform import Platform
 from scrip.waiting import run_coroutine
+from tests.support.processes import start
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
@@ -236,18 +237,17 @@ class Journey:
     @contextmanager
     def watch(self, *arguments: str) -> Iterator[Iterator[str]]:
         """`scrip watch …` as a process; its lines as they come. It goes on until it is ended."""
-        process = subprocess.Popen(
+        process = start(
             [*SCRIP, "watch", *arguments],
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
         )
         guard = threading.Timer(PATIENCE_SECONDS, process.kill)
         guard.start()
         try:
             assert process.stdout is not None
-            yield iter(process.stdout)
+            yield (line.decode() for line in process.stdout)
         finally:
             guard.cancel()
             process.terminate()

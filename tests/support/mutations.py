@@ -5,14 +5,18 @@
         mutation.pointer       # where, as a JSON pointer
         mutation.what          # the change in words
 
+        mutation.allowed()     # whether the schema allows the change, looking at its place alone
+
 Every field of the schema is tried, those that the document leaves out too, so that a new field needs no new test.
-Whether a changed document is still valid is for the schema to say: `validator(schema).is_valid(...)`.
+Whether a changed document as a whole is still valid is for the schema to say: `validator(schema).is_valid(...)`.
 """
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import jsonschema
@@ -44,6 +48,7 @@ class Mutation:
     pointer: str
     what: str
     document: Any
+    allowed: Callable[[], bool] = field(compare=False)
 
     def __str__(self) -> str:
         return f"{self.pointer or '/'} {self.what}"
@@ -56,20 +61,24 @@ def validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
 
 def mutations(schema: dict[str, Any], document: Any) -> Iterator[Mutation]:
     """Each change in turn, in the same order every time. `document` itself stays as it is."""
-    for path, what, changed in _changed(schema, schema, document):
-        yield Mutation("".join(f"/{part}" for part in path), what, changed)
+    for path, what, changed, allowed in _changed(schema, schema, document):
+        yield Mutation("".join(f"/{part}" for part in path), what, changed, allowed)
 
 
 Path = tuple[str | int, ...]
+Change = tuple[Path, str, Any, Callable[[], bool]]
+"""(where in a value, the change in words, what stands in the value's place, whether the schema allows it there)."""
 
 
-def _changed(root: dict[str, Any], schema: Any, value: Any) -> Iterator[tuple[Path, str, Any]]:
-    """(where in `value`, the change in words, what stands in its place)."""
+def _changed(root: dict[str, Any], schema: Any, value: Any) -> Iterator[Change]:
+    def change(path: Path, what: str, changed: Any) -> Change:
+        return path, what, changed, partial(_allows, root, schema, changed)
+
     branches = list(_branches(root, schema))
     for other in (*_edges(branches, value), *TEXTS, *NUMBERS, *OTHERS):
-        yield (), f"is {_shown(other)}", other
+        yield change((), f"is {_shown(other)}", other)
     if isinstance(value, dict):
-        yield ("unknown",), "is a member nobody knows", {**value, "unknown": 1}
+        yield change(("unknown",), "is a member nobody knows", {**value, "unknown": 1})
         for branch in branches:
             yield from _members(root, branch, value)
     elif isinstance(value, list):
@@ -77,29 +86,43 @@ def _changed(root: dict[str, Any], schema: Any, value: Any) -> Iterator[tuple[Pa
             items = branch.get("items")
             if isinstance(items, dict):
                 first = value[0] if value else sample(root, items)
-                yield (len(value),), "is a repetition", [*value, first]
-                for path, what, changed in _changed(root, items, first):
-                    yield (0, *path), what, [changed, *value[1:]]
+                yield change((len(value),), "is a repetition", [*value, first])
+                for path, what, changed, allowed in _changed(root, items, first):
+                    yield (0, *path), what, [changed, *value[1:]], allowed
 
 
-def _members(root: dict[str, Any], branch: dict[str, Any], value: dict[str, Any]) -> Iterator[tuple[Path, str, Any]]:
+def _members(root: dict[str, Any], branch: dict[str, Any], value: dict[str, Any]) -> Iterator[Change]:
     known = branch.get("properties", {})
+    required = branch.get("required", ())
     for name, inner in known.items():
         if name in value:
-            yield (name,), "is missing", {other: found for other, found in value.items() if other != name}
+            left = {other: found for other, found in value.items() if other != name}
+            yield (name,), "is missing", left, partial(operator.not_, name in required)
         found = value[name] if name in value else sample(root, inner)
         if name not in value:
-            yield (name,), f"is {_shown(found)}", {**value, name: found}
-        for path, what, changed in _changed(root, inner, found):
-            yield (name, *path), what, {**value, name: changed}
+            yield (name,), f"is {_shown(found)}", {**value, name: found}, partial(_allows, root, inner, found)
+        for path, what, changed, allowed in _changed(root, inner, found):
+            yield (name, *path), what, {**value, name: changed}, allowed
     extra = branch.get("additionalProperties")
     if isinstance(extra, dict):
         for name in ("", "a\0b", "x" * 41, "USD", "eur"):
-            yield (name,), "is a new member", {**value, name: sample(root, extra)}
+            added = {**value, name: sample(root, extra)}
+            yield (name,), "is a new member", added, partial(_allows, root, branch, added)
         for name, found in value.items():
             if name not in known:
-                for path, what, changed in _changed(root, extra, found):
-                    yield (name, *path), what, {**value, name: changed}
+                for path, what, changed, allowed in _changed(root, extra, found):
+                    yield (name, *path), what, {**value, name: changed}, allowed
+
+
+_validators: dict[int, tuple[Any, jsonschema.Draft202012Validator]] = {}
+"""By the id of a place's schema, which is kept so that its id stays its own."""
+
+
+def _allows(root: dict[str, Any], schema: Any, value: Any) -> bool:
+    """Whether the schema of one place allows the value there."""
+    if id(schema) not in _validators:
+        _validators[id(schema)] = (schema, validator({"$defs": root.get("$defs", {}), **schema}))
+    return bool(_validators[id(schema)][1].is_valid(value))
 
 
 def _branches(root: dict[str, Any], schema: Any) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ from messaging.sending import Sender, own_writer
 from process.settings import Secrets
 from scrip.home import pick_free_port
 from tests.support.core import write_secrets
+from tests.support.processes import start
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 25.0
@@ -76,7 +77,7 @@ class Service:
         port = pick_free_port(taken=set())
         log = self.folder / f"{self.module}-{instance}.log"
         with log.open("ab") as output:
-            process = subprocess.Popen(
+            process = start(
                 [sys.executable, "-m", self.module],
                 env={
                     **{name: value for name, value in os.environ.items() if not name.startswith("SCRIP_")},

@@ -178,6 +178,16 @@ class TestBudget:
         assert money(lane, campaign) == (500, 100)
         assert lane.refused(ClaimCoupon(user="v"), campaign=campaign) == "budget_exhausted"
 
+    def test_of_which_there_is_enough_is_not_why_too_few_codes_are_left_to_export(self) -> None:
+        lane = MemoryLane()
+        campaign = lane.generate(quantity=3, discount=PERCENT, budget=5_000)
+        lane.issue(campaign, "u")
+        assert lane.refused(ExportCodes(count=3), campaign=campaign) == "campaign_exhausted"
+        richer = lane.generate("richer", quantity=30, discount=PERCENT, budget=1_000)
+        lane.refused(ExportCodes(count=3), campaign=richer)
+        facts = lane.refusals[-1].data.facts
+        assert (lane.refusals[-1].data.code, facts["left"], facts["needed"]) == ("budget_exhausted", 1_000, 1_500)
+
 
 KINDS: list[dict[str, Any]] = [
     {},

@@ -191,6 +191,14 @@ class TestLasting:
         lane.pass_time("2026-03-20T00:00:00Z")
         assert lane.counters(other) == {"voided": 1}
 
+    def test_of_a_bearer_whose_coupon_has_uses_left_expires_at_the_end_of_its_own_days(self) -> None:
+        lane = MemoryLane()
+        campaign = lasting(lane, 2, uses=3)
+        (exported,) = lane.done(ExportCodes(count=1), campaign=campaign)["codes"]
+        lane.done(RedeemCoupon(coupon=by_code(exported["code"])), campaign=campaign)
+        lane.pass_time("2026-03-12T00:00:00Z")
+        assert (lane.counters(campaign), lane.kinds(campaign)[-1]) == ({"expired": 1}, "coupon.expired")
+
 
 @settings(max_examples=40, deadline=None)
 @given(

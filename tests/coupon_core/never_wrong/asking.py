@@ -5,14 +5,14 @@ The model knows what there is; most questions are about that, some about what th
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
-from contracts.campaigns import AmountOff, GeneratedSupply, GivenSupply, SharedSupply, Terms, UploadedSupply
 from contracts.commands import (
+    ActivateCampaign,
+    CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
     CommandRecord,
@@ -41,40 +41,41 @@ from contracts.commands import (
 from contracts.fields import PLATFORM, Contract
 from contracts.identifiers import SCRIP, campaign_id, lane_key
 from contracts.partitioner import partition_of
-from tests.coupon_core.never_wrong.pure_model import Campaign, Model
+from tests.coupon_core.never_wrong.asking_terms import (
+    MERCHANTS,
+    Draw,
+    draw_amendment,
+    draw_attributes,
+    draw_supply,
+    draw_terms,
+    one_in,
+)
+from tests.coupon_core.never_wrong.pure_campaign import OPEN, Campaign
+from tests.coupon_core.never_wrong.pure_model import Model
+from tests.coupon_core.never_wrong.pure_terms import START
 
-T = TypeVar("T")
-START = datetime(2026, 3, 10, 12, tzinfo=UTC)
-MERCHANTS = ("0d9d1c8e-6f5b-5a0e-8f3e-2f1c7f6b9a11", "7b1f6a52-3c44-5d2a-9a57-60b3f1f2c9d0")
 PARTIES = (PLATFORM, *MERCHANTS)
 USERS = ("ann", "bob", "cyd", "dan")
 ORDERS = ("order-1", "order-2", None)
 MOST_CAMPAIGNS = 4
+AT_FIRST = ("generate", "publish", "generate")
+"""What everything begins with, so that there is something to ask about."""
 
 
-def has_coupons(campaign: Campaign) -> bool:
-    """Or codes that nobody holds."""
-    return bool(campaign.coupons or campaign.free or campaign.exported)
+def can_be_used(campaign: Campaign) -> bool:
+    """Somebody holds a coupon, or knows a code that nobody holds."""
+    held = any(coupon.state in OPEN for coupon in campaign.coupons.values())
+    return held or bool(campaign.codes and (campaign.free or campaign.exported))
 
 
-class Draw(Protocol):
-    """A source of choices."""
-
-    def pick(self, choices: Sequence[T]) -> T: ...
-    def number(self, least: int, most: int) -> int: ...
+def holds_one(campaign: Campaign) -> bool:
+    """An order does."""
+    return any(coupon.state == "reserved" for coupon in campaign.coupons.values())
 
 
-class Dice:
-    """Choices by a seeded random number."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def pick(self, choices: Sequence[T]) -> T:
-        return choices[int(self._random.random() * len(choices))]
-
-    def number(self, least: int, most: int) -> int:
-        return self._random.randint(least, most)
+def gave_something(campaign: Campaign) -> bool:
+    """A coupon was redeemed."""
+    return any(coupon.redemptions for coupon in campaign.coupons.values())
 
 
 class Asker:
@@ -145,7 +146,7 @@ class Asker:
         if campaign.supply == "shared" and draw.number(1, 2) == 1:
             holders = [user for number in numbers if (user := campaign.coupons[number].user) is not None]
             return CouponReference(code=campaign.code, user=draw.pick((*holders, *holders, *USERS[:1])))
-        if campaign.supply != "shared" and campaign.codes and draw.number(1, 3) == 1:
+        if campaign.supply != "shared" and campaign.codes and (not numbers or draw.number(1, 3) == 1):
             code = draw.pick(sorted(campaign.codes))
             return CouponReference(code=code, user=draw.pick((None, None, *USERS[:2])))
         known = bool(numbers) and draw.number(1, 12) > 1
@@ -168,27 +169,14 @@ class Asker:
             name, owner = None, campaign.owner  # a second time, under another request number
         else:
             name, owner = f"c{len(self.asked)}", draw.pick(MERCHANTS if command is PublishCampaign else PARTIES)
-        redeemers = draw.pick(((), (MERCHANTS[0],)))
-        shared = SharedSupply(code=f"SHARED{len(there)}") if kind == "shared" else None
-        supply = shared or {"generated": GeneratedSupply, "uploaded": UploadedSupply, "given": GivenSupply}[kind]()
-        terms = Terms.model_validate(
-            {
-                "name": "spring",
-                "currency": "EUR",
-                "discount": AmountOff(amount=500),
-                "minimum_spend": draw.pick((0, 0, 1_000)),
-                "validity": {
-                    "starts": self.time + timedelta(minutes=draw.pick((-60, -60, -60, 3))),
-                    "ends": self.time + timedelta(minutes=draw.pick((10, 30, 60, 90))),
-                },
-                "per_user_limit": 1 if kind == "shared" else draw.pick((None, None, 1, 2)),
-                "return_policy": draw.pick(("usable_again", "usable_if_not_expired", "burned")),
-                "redeemable_by": redeemers if owner in (PLATFORM, *redeemers) else (),
-            }
-        )
-        quantity = draw.number(1, 8) if kind == "generated" else draw.pick((None, 1, 3))
+        supply = draw_supply(draw, kind, f"SHARED{len(there)}")
+        terms = draw_terms(draw, self.time, owner, kind == "shared")
         subject = campaign.id if name is None else str(campaign_id(owner, name))
-        return self.record(command(terms=terms, supply=supply, quantity=quantity), subject, owner)
+        if command is PublishCampaign:
+            return self.record(command(terms=terms, supply=supply, quantity=draw.pick((None, 1, 3))), subject, owner)
+        quantity = draw.number(1, 8) if kind == "generated" else draw.pick((None, 1, 3))
+        made = command(terms=terms, supply=supply, quantity=quantity, draft=one_in(draw, 4))
+        return self.record(made, subject, owner)
 
     def _new_code(self, draw: Draw, campaign: Campaign, sometimes: bool) -> str | None:
         if campaign.supply == "given":
@@ -199,7 +187,11 @@ class Asker:
         campaign = self._some(draw, self._is_open)
         if campaign is None:
             return None
-        command = ClaimCoupon(user=draw.pick(USERS), code=self._new_code(draw, campaign, True))
+        command = ClaimCoupon(
+            user=draw.pick(USERS),
+            code=self._new_code(draw, campaign, True),
+            attributes=draw_attributes(draw, campaign, "issue"),
+        )
         return self.record(command, campaign.id, self._owner(draw, campaign))
 
     def issue(self, draw: Draw) -> CommandRecord | None:
@@ -207,43 +199,62 @@ class Asker:
         if campaign is None:
             return None
         rows = tuple(
-            IssueRow(user=draw.pick(USERS), code=self._new_code(draw, campaign, False))
+            IssueRow(
+                user=draw.pick(USERS),
+                code=self._new_code(draw, campaign, False),
+                attributes=draw_attributes(draw, campaign, "issue"),
+            )
             for _ in range(draw.number(1, 4))
         )
         return self.record(IssueCoupons(rows=rows), campaign.id, self._owner(draw, campaign))
 
     def redeem(self, draw: Draw) -> CommandRecord | None:
-        campaign = self._some(draw, has_coupons)
+        campaign = self._some(draw, can_be_used)
         if campaign is None:
             return None
-        coupon, order = self._coupon(draw, campaign, "held", "reserved"), draw.pick(ORDERS)
-        command = RedeemCoupon(coupon=coupon, order=order, amount=draw.pick((2_000, 300, 999, 1_000, None)))
+        command = RedeemCoupon(
+            coupon=self._coupon(draw, campaign, "held", "reserved"),
+            order=draw.pick(ORDERS),
+            amount=draw.pick((2_000, 1_500, 300, 999, 1_000, 0, None)),
+            discount=draw.pick((None, None, 300, 901) if campaign.terms.gift else (None,) * 19 + (300,)),
+            attributes=draw_attributes(draw, campaign, "redeem"),
+        )
         return self.record(command, campaign.id, self._till(draw, campaign))
 
     def reserve(self, draw: Draw) -> CommandRecord | None:
-        campaign = self._some(draw, has_coupons)
+        campaign = self._some(draw, can_be_used)
         if campaign is None:
             return None
-        coupon, order = self._coupon(draw, campaign, "held"), draw.pick(ORDERS[:2])
-        command = ReserveCoupon(coupon=coupon, order=order or "", seconds=draw.pick((1, 60, 900)))
+        command = ReserveCoupon(
+            coupon=self._coupon(draw, campaign, "held"),
+            order=draw.pick(ORDERS[:2]) or "",
+            seconds=draw.pick((1, 60, 900)),
+            amount=draw.pick((None, 400, 400, 901) if campaign.terms.gift else (None,) * 19 + (400,)),
+        )
         return self.record(command, campaign.id, self._till(draw, campaign))
 
     def release(self, draw: Draw) -> CommandRecord | None:
-        campaign = self._some(draw, has_coupons)
+        campaign = self._some(draw, holds_one)
         if campaign is None:
             return None
         command = ReleaseCoupon(coupon=self._coupon(draw, campaign, "reserved"), order=draw.pick(ORDERS[:2]) or "")
         return self.record(command, campaign.id, self._till(draw, campaign))
 
     def give_back(self, draw: Draw) -> CommandRecord | None:
-        campaign = self._some(draw, has_coupons)
+        campaign = self._some(draw, gave_something)
         if campaign is None:
             return None
-        command = ReturnCoupon(coupon=self._coupon(draw, campaign, "redeemed"), reason="not wanted")
+        states = ("redeemed", "held") if campaign.terms.in_parts else ("redeemed",)
+        command = ReturnCoupon(
+            coupon=self._coupon(draw, campaign, *states),
+            redemption=draw.pick((None,) * 6 + (1, 2)),
+            amount=draw.pick((None, None, 100, 901) if campaign.terms.gift else (None,) * 19 + (100,)),
+            reason="not wanted",
+        )
         return self.record(command, campaign.id, self._till(draw, campaign))
 
     def void(self, draw: Draw) -> CommandRecord | None:
-        campaign = self._some(draw, has_coupons)
+        campaign = self._some(draw, can_be_used)
         if campaign is None:
             return None
         named = tuple(self._coupon(draw, campaign) for _ in range(draw.number(1, 3)))
@@ -253,14 +264,14 @@ class Asker:
         return self.record(VoidCoupons(coupons=named, reason="void"), campaign.id, self._owner(draw, campaign))
 
     def void_all(self, draw: Draw) -> CommandRecord | None:
-        campaign = self._some(draw, has_coupons)
-        if campaign is None:
+        campaign = self._some(draw, can_be_used)
+        if campaign is None or _slices_vary(campaign):
             return None
         return self.record(VoidCampaign(reason="void"), campaign.id, self._owner(draw, campaign))
 
     def void_matching(self, draw: Draw) -> CommandRecord | None:
-        campaign = self._some(draw, has_coupons)
-        if campaign is None:
+        campaign = self._some(draw, can_be_used)
+        if campaign is None or _slices_vary(campaign):
             return None
         first = draw.number(1, 5)
         matching = CouponFilter(
@@ -274,7 +285,8 @@ class Asker:
         return self.record(VoidMatching(matching=matching, reason="void"), campaign.id, self._owner(draw, campaign))
 
     def _is_open(self, campaign: Campaign) -> bool:
-        return campaign.state == "active" and campaign.terms.ends > self.time
+        there = campaign.supply != "uploaded" or campaign.free
+        return campaign.state == "active" and campaign.terms.ends > self.time and bool(there)
 
     def _changed(
         self, draw: Draw, command: Contract, fits: Callable[[Campaign], object] = lambda campaign: True
@@ -291,17 +303,39 @@ class Asker:
         return self._changed(draw, ResumeCampaign(), lambda campaign: campaign.state == "paused")
 
     def stop(self, draw: Draw) -> CommandRecord | None:
-        return self._changed(draw, StopCampaign(reason="stop"))
+        campaign = self._some(draw)
+        if campaign is None or _slices_vary(campaign):
+            return None
+        return self.record(StopCampaign(reason="stop"), campaign.id, self._owner(draw, campaign))
 
     def unpublish(self, draw: Draw) -> CommandRecord | None:
         return self._changed(draw, UnpublishCampaign())
 
+    def activate(self, draw: Draw) -> CommandRecord | None:
+        return self._changed(draw, ActivateCampaign(), lambda campaign: campaign.state == "draft")
+
+    def amend(self, draw: Draw) -> CommandRecord | None:
+        campaign = self._some(draw, lambda campaign: campaign.state in ("draft", "active", "exhausted"))
+        if campaign is None:
+            return None
+        return self.record(draw_amendment(draw, campaign), campaign.id, self._owner(draw, campaign))
+
+    def cancel_generation(self, draw: Draw) -> CommandRecord | None:
+        command = CancelGeneration(reason="cancel")
+        return self._changed(draw, command, lambda campaign: campaign.state == "generating")
+
     def change_quantity(self, draw: Draw) -> CommandRecord | None:
-        return self._changed(draw, ChangeQuantity(quantity=draw.number(1, 10)))
+        campaign = self._some(draw)
+        if campaign is None or campaign.stored:
+            return None
+        return self.record(ChangeQuantity(quantity=draw.number(1, 10)), campaign.id, self._owner(draw, campaign))
 
     def upload(self, draw: Draw) -> CommandRecord | None:
+        campaign = self._some(draw, lambda campaign: campaign.supply == "uploaded")
+        if campaign is None or campaign.stored:
+            return None
         codes = tuple(f"VP{draw.number(0, 12)}" for _ in range(draw.number(1, 4)))
-        return self._changed(draw, UploadCodes(codes=codes), lambda campaign: campaign.supply == "uploaded")
+        return self.record(UploadCodes(codes=codes), campaign.id, self._owner(draw, campaign))
 
     def export(self, draw: Draw) -> CommandRecord | None:
         return self._changed(
@@ -320,9 +354,18 @@ class Asker:
         )
         return self.record(command, lane_key(lane))
 
+    def try_out(self, draw: Draw) -> CommandRecord | None:
+        """Any of the others, as a dry run."""
+        before = len(self.asked)
+        record: CommandRecord | None = getattr(self, draw.pick(TRIED))(draw)
+        if record is None or len(self.asked) == before:
+            return None
+        self.asked[-1] = record.model_copy(update={"dryrun": True})
+        return self.asked[-1]
+
     def again(self, draw: Draw) -> CommandRecord | None:
         """A command sent before: as it was, or with its request number and another content."""
-        before = [record for record in self.asked if not record.subject.startswith("lane-")]
+        before = [record for record in self.asked if not (record.subject.startswith("lane-") or record.dryrun)]
         if not before:
             return None
         record = draw.pick(before)
@@ -332,36 +375,49 @@ class Asker:
         return record.model_copy(update={"notafter": self.time + timedelta(days=20)})
 
     def later(self, draw: Draw) -> datetime:
-        """A moment ahead: some minutes from now, or the very moment at which something ends, or a second beside it."""
-        ends: list[datetime] = [campaign.terms.ends for campaign in self.campaigns()]
-        ends += [coupon.until for campaign in self.campaigns() for coupon in campaign.coupons.values() if coupon.until]
+        """A moment ahead: some minutes from now, or when something begins or ends, or a second beside that."""
+        campaigns = self.campaigns()
+        at = [moment for campaign in campaigns for moment in campaign.terms.moments(self.time)]
+        for campaign in campaigns:
+            for coupon in campaign.coupons.values():
+                at += [*campaign.terms.span(coupon.at), *([] if coupon.until is None else [coupon.until])]
         beside = timedelta(seconds=draw.pick((-1, 0, 0, 1)))
-        moments = [moment + beside for moment in ends if moment + beside > self.time]
-        if moments and draw.number(1, 2) > 1:
-            return min(moments)
+        ahead = sorted({moment + beside for moment in at if moment + beside > self.time})
+        if ahead and draw.number(1, 3) > 1:
+            return draw.pick(ahead[:3])
         return self.time + timedelta(seconds=draw.pick((1, 60, 120)))
+
+
+def _slices_vary(campaign: Campaign) -> bool:
+    """Whether the slices of a campaign's end depend on when core came to coupons whose own time is over."""
+    return campaign.terms.days is not None
 
 
 VERBS = {
     "generate": 3,
     "publish": 3,
-    "claim": 14,
-    "issue": 8,
-    "redeem": 16,
-    "reserve": 8,
-    "release": 6,
-    "give_back": 8,
-    "void": 4,
+    "claim": 16,
+    "issue": 10,
+    "redeem": 24,
+    "reserve": 9,
+    "release": 5,
+    "give_back": 10,
+    "void": 3,
     "void_all": 1,
     "void_matching": 3,
     "pause": 2,
     "resume": 3,
     "stop": 1,
     "unpublish": 1,
-    "change_quantity": 4,
+    "activate": 4,
+    "amend": 5,
+    "cancel_generation": 1,
+    "change_quantity": 3,
     "upload": 6,
-    "export": 4,
+    "export": 7,
     "set_merchant": 1,
     "again": 8,
+    "try_out": 8,
 }
 """What is asked, and how often out of their sum."""
+TRIED = tuple(verb for verb in VERBS if verb not in ("again", "try_out", "set_merchant"))

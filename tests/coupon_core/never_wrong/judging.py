@@ -20,15 +20,30 @@ class Wrong(AssertionError):
 
 
 @dataclass(frozen=True)
+class KeptCoupon:
+    """A coupon as it is kept."""
+
+    user: str | None
+    state: str
+    order: str | None
+    redemptions: int
+    spent: int
+    holds: int | None
+    """Units the reserving order holds."""
+
+
+@dataclass(frozen=True)
 class KeptCampaign:
-    """A campaign as it is kept: its counters, and its coupons as (user, state, order, redemptions) by number."""
+    """A campaign as it is kept: its counters, and its coupons by number."""
 
     state: str
     quantity: int | None
     issued: int
     exported: int
+    budget_reserved: int
+    budget_spent: int
     counters: dict[str, int]
-    coupons: dict[int, tuple[str | None, str, str | None, int]]
+    coupons: dict[int, KeptCoupon]
 
 
 def check_rows(models: Iterable[Model], kept: dict[str, KeptCampaign]) -> None:
@@ -39,9 +54,13 @@ def check_rows(models: Iterable[Model], kept: dict[str, KeptCampaign]) -> None:
             campaign.quantity,
             len(campaign.coupons),
             len(campaign.exported),
+            campaign.budget_reserved,
+            campaign.budget_spent,
             campaign.counted(),
             {
-                number: (coupon.user, coupon.state, coupon.order, coupon.redemptions)
+                number: KeptCoupon(
+                    coupon.user, coupon.state, coupon.order, len(coupon.redemptions), coupon.spent, coupon.holds
+                )
                 for number, coupon in campaign.coupons.items()
                 if number not in campaign.void_codes
             },
@@ -55,22 +74,30 @@ def check_rows(models: Iterable[Model], kept: dict[str, KeptCampaign]) -> None:
 
 
 def learn_codes(model: Model, record: CommandRecord, reply: Reply) -> None:
-    """Remember which number an answered code of a generated campaign stands for."""
+    """Remember which number an answered code that Scrip made stands for."""
     campaign = model.campaigns.get(record.subject)
-    if campaign is None or campaign.supply != "generated" or reply.result is None:
+    made = campaign is not None and (campaign.supply == "generated" or campaign.stored)
+    if campaign is None or not made or reply.result is None:
         return
     for row in (reply.result, *reply.result.get("rows", ()), *reply.result.get("codes", ())):
         if "code" in row:
             campaign.codes[row["code"]] = int(row["coupon"].rpartition(".")[2])
 
 
-def check_answer(record: CommandRecord, answer: Answer, reply: Reply) -> None:
-    """Raises Wrong when a reply is not the answer that was promised."""
+def check_answer(answer: Answer, reply: Reply, asked: str) -> None:
+    """Raises Wrong when the reply to what was asked is not the answer that was promised."""
     code = None if reply.refusal is None else reply.refusal.code
     right = code in answer.refused if answer.refused else code is None and reply.status == "done"
     if not right or not holds(reply.result or {}, answer.facts):
-        raise Wrong(f"{record.data!r} for {record.party} was answered {reply.status} {code} {reply.result}: "
-                    f"promised is {answer}")  # fmt: skip
+        raise Wrong(f"{asked} was answered {reply.status} {code} {reply.result}: promised is {answer}")
+
+
+def check_tried(answer: Answer, reply: Reply, asked: str) -> None:
+    """The same of a dry run, which names no code."""
+    check_answer(answer, reply, asked)
+    result = reply.result or {}
+    if any("code" in row for row in (result, *result.get("rows", ()), *result.get("codes", ()))):
+        raise Wrong(f"{asked} names a code: {result}")
 
 
 def check_story(campaign: str, lines: Sequence[str]) -> None:

@@ -16,10 +16,22 @@ from types import FunctionType
 from typing import Any
 
 from coupon_core import decide
-from coupon_core.model import lifecycle
+from coupon_core.lanes import deciding
+from coupon_core.model import discount, eligibility, hours, lifecycle, periods
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.recording import Recorder
-from coupon_core.operations import create, finding, give_back, issue, lane_wide, redeem, void
+from coupon_core.operations import (
+    amend,
+    create,
+    finding,
+    generating,
+    give_back,
+    issue,
+    lane_wide,
+    limits,
+    redeem,
+    void,
+)
 from coupon_core.work import Call
 
 
@@ -31,6 +43,8 @@ class Bug:
     function: Callable[..., Any]
     line: str
     instead: str
+    first_seed: int = 0
+    """Where the search for it begins: it takes much to meet it, and earlier seeds do not."""
 
 
 BUGS = (
@@ -50,7 +64,48 @@ BUGS = (
     Bug("the slice after skips a coupon", void.void_campaign, "after=last)", "after=last + 1)"),
     Bug("the sweep stops short", lane_wide.run_due, "if due.more:", "if False:"),
     Bug("a campaign is made twice", create._create, "if exists is not None:", "if False:"),
+    # uses and balances
+    Bug("a coupon of several uses is never used up", redeem.redeem, "campaign.left(found) > 0", "True"),
+    Bug("a gift card pays what it does not hold", discount._from_balance, "elif named > balance:", "elif False:"),
+    Bug("what an order holds of a balance is free", lifecycle.free_units, "left - coupon.reserved_units", "left"),
+    Bug("a part given back is not on the card again", give_back.give_back, "if lapse is None:\n", "if False:\n"),
+    Bug("more is given back than was taken", give_back._amount, "if asked > row.left():", "if False:"),
+    Bug("a percentage is always rounded up", discount._percentage, "product + 5_000", "product + 9_999"),
+    # budgets
+    Bug("a budget forgets what it keeps", Campaign.budget_left, "- self.budget_reserved", "- 0"),
+    Bug("what is given back stays spent", give_back.give_back, "budget_spent -= amount", "budget_spent -= 0"),
+    Bug("a return overdraws the budget", give_back._lapse, "and not over and", "and False and"),
+    Bug("exported codes keep no budget", Campaign.export, "count * self.coupon_worth()", "0"),
+    # windows and hours
+    Bug("a coupon outlives its own days", finding.settle, "campaign.own_end(coupon) or campaign.ends", "campaign.ends"),
+    Bug("a bearer's own days end unnoticed", redeem.redeem, "if found.due_at is not None:", "if False:"),
+    Bug("waiting days do not wait", redeem._check_hours, "if call.now < first:", "if False:"),
+    Bug("hours are UTC's", hours.is_open, "moment.astimezone(ZoneInfo(validity.zone))", "moment"),
+    Bug("no hours after midnight", hours.is_open, "if over_midnight and", "if False and"),
+    Bug("an hour is a moment too long", hours.is_open, "first <= moment < end", "first <= moment <= end"),
+    # rules
+    Bug("a rule is not asked at redemption", redeem.redeem, "if rule is not None or", "if False and"),
+    Bug("a rule's no is a yes", eligibility.why_not_eligible, "if allowed is True:", "if allowed is not None:"),
+    Bug("an attribute may be anything", eligibility.why_not_eligible, "if value is None:", "if False:"),
+    # limits of periods
+    Bug("one too many in a period", limits.Limits.why_not, "count.issued >= count.most", "count.issued > count.most"),
+    Bug("one too many on a day", limits.Limits.why_not, "today >= self.user_day_limit", "today > self.user_day_limit"),
+    Bug("a week begins on Sunday", periods.period_start, "day.weekday()", "(day.weekday() + 1) % 7"),
+    Bug("a day is UTC's", limits.Limits._count, "self.call.now, self.zone", "self.call.now, 'UTC'"),
+    # drafts, amendments, jobs, dry runs
+    Bug("a draft is live", create.generate, "if command.draft:", "if False:"),
+    Bug("a draft's end is not looked at", create.activate, "check_terms(call, campaign.terms)", "pass"),
+    Bug("a promise is amended away", amend.amend, "if campaign.issued or campaign.exported:", "if False:"),
+    Bug("what was amended is not looked at", amend.amend, "campaign.look_up_terms()", "pass"),
+    Bug("a job given up goes on", generating.generate_codes, 'allow(campaign, "write codes", call.now)', "pass"),
+    Bug("a job leaves its last code out", generating._write_slice, "done == total:", "done >= total - 1:"),
+    Bug("who tries learns the code", decide._reply, "without_codes(outcome.body) if record.dryrun else", ""),
 )
+BUGS_OF_LANES = (
+    next(bug for bug in BUGS if bug.name == "a repeated command acts again"),
+    Bug("what is only tried happens", deciding._is_dry_run, "entry.record.dryrun", "False"),
+)
+"""Those the simulation, which has no lanes, cannot see, and one that it can."""
 
 
 @contextmanager

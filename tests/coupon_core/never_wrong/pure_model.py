@@ -6,18 +6,21 @@ runs out is lazy here: a coupon is looked at before it is used, so it does not m
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from contracts.campaigns import AmountOff
-from contracts.commands import CommandRecord, CouponReference
+from contracts import campaigns as contracts
+from contracts.commands import CommandRecord
 from contracts.fields import PLATFORM
+from tests.coupon_core.never_wrong.pure_campaign import LIVE, OPEN, Campaign, Coupon
+from tests.coupon_core.never_wrong.pure_coupons import Coupons
+from tests.coupon_core.never_wrong.pure_terms import No, Terms
 
-LIVE = ("active", "paused", "exhausted")
-OPEN = ("held", "reserved")
-USABLE = ("held", "reserved", "redeemed")
+MANAGED = ("draft", *LIVE)
+"""States in which a campaign can be changed."""
 
 
 @dataclass(frozen=True)
@@ -28,74 +31,35 @@ class Answer:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-class No(Exception):
-    """A rule said no."""
-
-
-@dataclass
-class Coupon:
-    """A coupon somebody has, or had."""
-
-    user: str | None
-    state: str = "held"
-    order: str | None = None
-    until: datetime | None = None
-    redemptions: int = 0
-    at: datetime | None = None
-    """When it came into being."""
-
-
-@dataclass
-class Campaign:
-    """A campaign. `exported` and `free` are numbers of codes that nobody holds yet.
-
-    `void_codes` were exported and became void while nobody held them: coupons, but none that has a row.
-    """
-
-    id: str
-    owner: str
-    terms: Any
-    supply: str
-    code: str | None
-    quantity: int | None
-    state: str = "active"
-    last: int = 0
-    coupons: dict[int, Coupon] = field(default_factory=dict)
-    exported: set[int] = field(default_factory=set)
-    void_codes: set[int] = field(default_factory=set)
-    free: list[int] = field(default_factory=list)
-    codes: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def full(self) -> bool:
-        return self.quantity is not None and len(self.coupons) + len(self.exported) >= self.quantity
-
-    def mind_the_quantity(self) -> None:
-        if self.state in ("active", "exhausted"):
-            self.state = "exhausted" if self.full else "active"
-
-    def counted(self) -> dict[str, int]:
-        """Coupons by state."""
-        states = [coupon.state for coupon in self.coupons.values()]
-        return {state: states.count(state) for state in sorted(set(states))}
-
-
-class Model:
+class Model(Coupons):
     """One lane."""
 
     def __init__(self, slice_of: int) -> None:
         self.slice_of = slice_of
-        self.now: datetime | None = None
-        self.campaigns: dict[str, Campaign] = {}
+        self.now = None
+        self.campaigns = {}
+        self.asking = ("", "")
         self.merchants: dict[str, str] = {}
         self.cursors: set[tuple[str, int]] = set()
         """Campaigns, and the last coupon of a slice that was voided."""
         self.answered: dict[Any, tuple[str, Answer]] = {}
-        self.asking = ("", "")
-        """Party and actor of the command being taken."""
 
     def take(self, record: CommandRecord, time: datetime | None, by_core: bool = False) -> Answer:
-        """The answer to a command that stands next in the log; `time` is the record's, None where time is told."""
+        """The answer to a command that stands next in the log; `time` is the record's, None where time is told.
+
+        Nothing is left of a dry run.
+        """
+        if record.dryrun:
+            return self._trial()._decide(record, time, by_core)
+        return self._decide(record, time, by_core)
+
+    def _trial(self) -> Model:
+        trial = copy.copy(self)
+        trial.campaigns, trial.cursors = copy.deepcopy(self.campaigns), set(self.cursors)
+        trial.merchants, trial.answered = dict(self.merchants), dict(self.answered)
+        return trial
+
+    def _decide(self, record: CommandRecord, time: datetime | None, by_core: bool) -> Answer:
         moment = time or record.at
         if moment is not None and (self.now is None or moment > self.now):
             self.now = moment
@@ -138,44 +102,103 @@ class Model:
                     self._look(campaign, coupon)
                 campaign.state = "ended" if over else campaign.state
 
-    @property
-    def _now(self) -> datetime:
-        if self.now is None:
-            raise No("clock_not_set")
-        return self.now
-
-    # --- campaigns
-
-    def _state(self, campaign: Campaign) -> str:
-        """Its state now: who lives and whose time is over has ended, whether core has come to it or not."""
-        return "ended" if campaign.state in LIVE and self._now >= campaign.terms.ends else campaign.state
+    # --- campaigns come into being
 
     def GenerateCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        if record.subject in self.campaigns:
-            raise No("campaign_exists")
-        ends = command.terms.validity.ends
-        if ends <= self._now:
-            raise No("campaign_over")
-        code = getattr(command.supply, "code", None)
-        campaign = Campaign(
-            record.subject, record.party, Terms.of(command.terms), command.supply.kind, code, command.quantity
-        )
+        supply = command.supply
+        campaign = self._create(record, command, getattr(supply, "stored", False))
+        pattern = getattr(supply, "pattern", None)
+        if pattern is not None and pattern.length == 1:  # the others have codes enough
+            raise No("code_space_too_small")
         self.campaigns[record.subject] = campaign
+        if command.draft:
+            campaign.state = "draft"
+        else:
+            self._make_codes(campaign)
+        return {"campaign": record.subject, "state": campaign.state}
+
+    def PublishCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
+        self.campaigns[record.subject] = self._create(record, command, stored=False)
         return {"campaign": record.subject, "state": "active"}
 
-    PublishCampaign = GenerateCampaign
-
-    def _own(self, record: CommandRecord) -> Campaign:
-        campaign = self.campaigns.get(record.subject)
-        if campaign is None or campaign.owner != record.party:
-            raise No("campaign_not_found")
+    def _create(self, record: CommandRecord, command: Any, stored: bool) -> Campaign:
+        if record.subject in self.campaigns:
+            raise No("campaign_exists")
+        code = getattr(command.supply, "code", None)
+        kind = "uploaded" if stored else command.supply.kind
+        campaign = Campaign(record.subject, record.party, command.terms, kind, code, command.quantity, stored)
+        self._check_terms(campaign.terms)
         return campaign
 
+    def _check_terms(self, terms: Terms) -> None:
+        if terms.budget is not None and terms.worth > terms.budget:
+            raise No("budget_too_small")
+        if terms.ends <= terms.starts:
+            raise No("end_before_start")
+        if terms.ends <= self._now:
+            raise No("campaign_over")
+        if terms.never_usable:
+            raise No("never_usable")
+
+    def _make_codes(self, campaign: Campaign) -> None:
+        campaign.state = "active"
+        if campaign.stored:
+            campaign.state = "generating"
+            self._write_codes(campaign)
+
+    def _write_codes(self, campaign: Campaign) -> None:
+        if self._now >= campaign.terms.ends:
+            campaign.state = "failed"
+            return
+        before, total = campaign.last, campaign.quantity or 0
+        campaign.last = min(before + self.slice_of, total)
+        campaign.free += range(before + 1, campaign.last + 1)
+        if campaign.last == total:
+            campaign.state = "active"
+
+    def ActivateCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
+        campaign = self._change(record, ("draft",))
+        self._check_terms(campaign.terms)
+        self._make_codes(campaign)
+        return {"state": campaign.state}
+
+    def GenerateCodes(self, record: CommandRecord, command: Any) -> dict[str, Any]:
+        campaign = self._change(record, ("generating",))
+        if command.after != campaign.last:
+            raise No("campaign_state_forbids")
+        self._write_codes(campaign)
+        return {"state": campaign.state, "done": campaign.last}
+
+    def CancelGeneration(self, record: CommandRecord, command: Any) -> dict[str, Any]:
+        campaign = self._change(record, ("generating",))
+        campaign.state = "failed"
+        return {"state": "failed", "done": campaign.last}
+
+    # --- campaigns are managed
+
     def _change(self, record: CommandRecord, before: tuple[str, ...]) -> Campaign:
-        campaign = self._own(record)
+        campaign = self.own(record)
         if self._state(campaign) not in before:
             raise No("campaign_state_forbids")
         return campaign
+
+    def AmendCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
+        campaign = self._change(record, MANAGED)
+        before = campaign.told
+        asked = {name: getattr(command.terms, name) for name in contracts.Terms.model_fields}
+        values = {name: value for name, value in asked.items() if value is not None}
+        cleared = {name: contracts.Terms.model_fields[name].default for name in command.clear}
+        after = before.model_copy(update={**cleared, **values})
+        names = [name for name in contracts.Terms.model_fields if getattr(before, name) != getattr(after, name)]
+        if campaign.coupons or campaign.exported:
+            for name in names:
+                if not _promise_kept(name, before, after):
+                    raise No("amendment_forbidden")
+        if names:
+            self._check_terms(Terms.of(after))
+            campaign.amend(after)
+            campaign.mind_the_room()
+        return {"amended": names, "state": campaign.state}
 
     def PauseCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         campaign = self._change(record, ("active", "exhausted"))
@@ -184,31 +207,32 @@ class Model:
 
     def ResumeCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         campaign = self._change(record, ("paused",))
-        campaign.state = "exhausted" if campaign.full else "active"
+        campaign.state = "active"
+        campaign.mind_the_room()
         return {"state": campaign.state}
 
     def StopCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._change(record, LIVE)
+        campaign = self._change(record, (*MANAGED, "failed"))
         campaign.state = "stopped"
         return {"state": "stopped"}
 
     def UnpublishCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        self._own(record)
+        self.own(record)
         return {}
 
     def ChangeQuantity(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._change(record, LIVE)
+        campaign = self._change(record, MANAGED)
         if command.quantity < len(campaign.coupons) + len(campaign.exported):
             raise No("quantity_below_issued")
         campaign.quantity = command.quantity
-        campaign.mind_the_quantity()
+        campaign.mind_the_room()
         return {"quantity": command.quantity, "state": campaign.state}
 
     def UploadCodes(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._own(record)
+        campaign = self.own(record)
         if campaign.supply != "uploaded":
             raise No("codes_not_uploadable")
-        if self._state(campaign) not in LIVE:
+        if self._state(campaign) not in MANAGED:
             raise No("campaign_over" if self._state(campaign) == "ended" else "campaign_not_active")
         before = len(campaign.codes)
         for code in command.codes:
@@ -220,34 +244,44 @@ class Model:
         return {"accepted": accepted, "refused": len(command.codes) - accepted}
 
     def ExportCodes(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._own(record)
+        campaign = self.own(record)
         if campaign.supply != "generated":
             raise No("codes_not_exportable")
+        if self._state(campaign) == "exhausted":
+            campaign.none_left()
         if self._state(campaign) not in LIVE:
             raise No("campaign_over" if self._state(campaign) == "ended" else "campaign_not_active")
-        if (campaign.quantity or 0) - len(campaign.coupons) - len(campaign.exported) < command.count:
-            raise No("campaign_exhausted")
+        campaign.check_room(command.count)
+        if campaign.terms.waiting:
+            raise No("codes_need_receiver")
         first = campaign.last + 1
         campaign.last += command.count
         campaign.exported |= set(range(first, campaign.last + 1))
-        campaign.mind_the_quantity()
-        return {}
+        campaign.out |= set(range(first, campaign.last + 1))
+        campaign.mind_the_room()
+        return {"first": first, "last": campaign.last}
 
     # --- coupons come into being
 
     def _issuing(self, record: CommandRecord) -> Campaign:
-        campaign = self._own(record)
+        campaign = self.own(record)
         state = self._state(campaign)
+        if state == "exhausted":
+            campaign.none_left()
         if state != "active":
-            raise No({"ended": "campaign_over", "exhausted": "campaign_exhausted"}.get(state, "campaign_not_active"))
+            raise No("campaign_over" if state == "ended" else "campaign_not_active")
+        first, end = campaign.terms.span(self._now)
+        if campaign.terms.waiting and first >= end:
+            raise No("issue_too_late")
         return campaign
 
-    def _give(self, campaign: Campaign, user: str, code: str | None) -> int:
-        if campaign.full:
-            raise No("campaign_exhausted")
+    def _give(self, campaign: Campaign, user: str, code: str | None, attributes: Any) -> int:
+        campaign.check_room()
         limit = campaign.terms.user_limit
         if limit is not None and sum(coupon.user == user for coupon in campaign.coupons.values()) >= limit:
             raise No("user_limit_reached")
+        campaign.terms.check_user("issue", attributes)
+        campaign.check_limits(user, self._now)
         if campaign.supply == "given":
             if code is None:
                 raise No("code_required")
@@ -264,14 +298,15 @@ class Model:
             number = campaign.last
             if code is not None and campaign.supply == "given":
                 campaign.codes[code] = number
-        campaign.coupons[number] = Coupon(user, at=self._now)
+        campaign.coupons[number] = Coupon(user, self._now)
         return number
 
     def ClaimCoupon(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         campaign = self._issuing(record)
-        number = self._give(campaign, command.user, command.code)
-        campaign.mind_the_quantity()
-        return {"coupon": f"{campaign.id}.{number}", "user": command.user}
+        number = self._give(campaign, command.user, command.code, command.attributes)
+        campaign.mind_the_room()
+        first, end = (moment.isoformat().replace("+00:00", "Z") for moment in campaign.terms.span(self._now))
+        return {"coupon": f"{campaign.id}.{number}", "user": command.user, "valid_from": first, "valid_until": end}
 
     def IssueCoupons(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         campaign = self._issuing(record)
@@ -282,156 +317,19 @@ class Model:
                 if row.user in users:
                     raise No("repeated_in_request")
                 users.add(row.user)
-                rows.append({"row": index, "coupon": f"{campaign.id}.{self._give(campaign, row.user, row.code)}"})
-            except No as no:
-                rows.append({"row": index, "refusal": {"code": no.args[0]}})
-        campaign.mind_the_quantity()
-        return {"accepted": sum("coupon" in row for row in rows), "rows": rows}
-
-    # --- coupons are used
-
-    def _redeeming(self, record: CommandRecord) -> Campaign:
-        campaign = self.campaigns.get(record.subject)
-        if campaign is None or record.party not in (campaign.owner, *campaign.terms.redeemers):
-            raise No("campaign_not_found")
-        return campaign
-
-    def _look(self, campaign: Campaign, coupon: Coupon) -> None:
-        """What is overdue on a coupon happens first."""
-        if coupon.state in OPEN and self._now >= campaign.terms.ends:
-            coupon.state, coupon.order, coupon.until = "expired", None, None
-        elif coupon.state == "reserved" and coupon.until is not None and self._now >= coupon.until:
-            coupon.state, coupon.order, coupon.until = "held", None, None
-
-    def _find(
-        self, campaign: Campaign, named: CouponReference, wanted: tuple[str, ...], order: str | None = None
-    ) -> int:
-        """The number meant; without a coupon, it is of a code nobody holds."""
-        by_user = named.number is None and (named.code is None or campaign.supply == "shared")
-        if by_user and named.code in (None, campaign.code):
-            found = self._of_user(campaign, named.user, wanted, order)
-        elif named.number is not None:
-            found = named.number if named.number in campaign.coupons.keys() - campaign.void_codes else None
-        else:
-            found = campaign.codes.get(named.code or "")
-        if found is None or not (found in campaign.coupons or found in campaign.exported or found in campaign.free):
-            raise No("coupon_not_found")
-        holder = campaign.coupons[found].user if found in campaign.coupons else None
-        if named.user is not None and holder not in (None, named.user):
-            party, actor = self.asking
-            by_staff = party == campaign.owner and actor.startswith("staff:")
-            raise No("not_this_users_coupon" if by_staff else "coupon_not_found")
-        return found
-
-    def _of_user(self, campaign: Campaign, user: str | None, wanted: tuple[str, ...], order: str | None) -> int | None:
-        held = {number: coupon for number, coupon in campaign.coupons.items() if coupon.user == user}
-        numbers = [number for number, coupon in sorted(held.items()) if order is not None and coupon.order == order]
-        for state in wanted:
-            numbers += [number for number, coupon in sorted(held.items()) if coupon.state == state]
-        return None if user is None or not held else [*numbers, max(held)][0]
-
-    def _take_bearer(self, campaign: Campaign, number: int, user: str | None) -> Coupon:
-        if number in campaign.exported:
-            campaign.exported.remove(number)
-        elif campaign.full:
-            raise No("campaign_exhausted")
-        else:
-            campaign.free.remove(number)
-        campaign.coupons[number] = Coupon(user, at=self._now)
-        return campaign.coupons[number]
-
-    def _check_usable(self, campaign: Campaign, coupon: Coupon | None, order: str | None) -> None:
-        if coupon is not None:
-            self._look(campaign, coupon)
-            if coupon.state == "redeemed":
-                # Of one user's several coupons, which one is meant changes once their time is over.
-                raise No("coupon_already_redeemed", *(["coupon_expired"] if self._now >= campaign.terms.ends else []))
-            if coupon.state == "reserved" and order != coupon.order:
-                raise No("coupon_reserved")
-            if coupon.state == "expired":
-                raise No("coupon_expired", "coupon_already_redeemed")
-            if coupon.state in ("voided", "burned"):
-                raise No(f"coupon_{coupon.state}")
-        if self._state(campaign) not in ("active", "exhausted"):
-            raise No("coupon_expired" if self._state(campaign) == "ended" else "campaign_not_active")
-        if self._now < campaign.terms.starts:
-            raise No("campaign_not_started")
-
-    def RedeemCoupon(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._redeeming(record)
-        number = self._find(campaign, command.coupon, USABLE, command.order)
-        coupon = campaign.coupons.get(number)
-        self._check_usable(campaign, coupon, command.order)
-        off, least, amount = campaign.terms.off, campaign.terms.minimum, command.amount
-        if amount is None and least > 0:
-            raise No("order_amount_required")
-        if amount is not None and amount < least:
-            raise No("minimum_spend_not_met")
-        coupon = coupon or self._take_bearer(campaign, number, command.coupon.user)
-        coupon.state, coupon.order, coupon.until = "redeemed", None, None
-        coupon.redemptions += 1
-        campaign.mind_the_quantity()
-        off = off if amount is None else min(off, amount)
-        return {"coupon": f"{campaign.id}.{number}", "redemption": coupon.redemptions, "discount": off}
-
-    def ReserveCoupon(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._redeeming(record)
-        number = self._find(campaign, command.coupon, USABLE, command.order)
-        coupon = campaign.coupons.get(number)
-        self._check_usable(campaign, coupon, command.order)
-        coupon = coupon or self._take_bearer(campaign, number, command.coupon.user)
-        until = min(self._now + timedelta(seconds=command.seconds), campaign.terms.ends)
-        coupon.state, coupon.order, coupon.until = "reserved", command.order, until
-        campaign.mind_the_quantity()
-        return {"coupon": f"{campaign.id}.{number}", "until": until.isoformat().replace("+00:00", "Z")}
-
-    def ReleaseCoupon(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._redeeming(record)
-        number = self._find(campaign, command.coupon, USABLE, command.order)
-        coupon = campaign.coupons.get(number)
-        if coupon is not None:
-            self._look(campaign, coupon)
-        if coupon is None or coupon.state != "reserved":
-            raise No("coupon_not_reserved")
-        if coupon.order != command.order:
-            raise No("coupon_reserved")
-        coupon.state, coupon.order, coupon.until = "held", None, None
-        return {"coupon": f"{campaign.id}.{number}", "state": "held"}
-
-    def ReturnCoupon(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._redeeming(record)
-        number = self._find(campaign, command.coupon, ("redeemed", "held", "reserved"))
-        coupon = campaign.coupons.get(number)
-        if coupon is not None:
-            self._look(campaign, coupon)
-        if coupon is None or coupon.state != "redeemed":
-            raise No("coupon_not_redeemed")
-        over = self._now >= campaign.terms.ends
-        burned = campaign.terms.policy == "burned" or (over and campaign.terms.policy == "usable_if_not_expired")
-        coupon.state = "burned" if burned or campaign.state == "stopped" else "held"
-        self._look(campaign, coupon)
-        return {"coupon": f"{campaign.id}.{number}", "state": coupon.state, "redemption": coupon.redemptions}
-
-    def VoidCoupons(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._own(record)
-        rows: list[dict[str, Any]] = []
-        for index, named in enumerate(command.coupons):
-            try:
-                number = self._find(campaign, named, USABLE)
-                coupon = campaign.coupons.get(number) or self._take_bearer(campaign, number, None)
-                self._look(campaign, coupon)
-                if coupon.state not in OPEN:
-                    name = {"redeemed": "coupon_already_redeemed"}.get(coupon.state, f"coupon_{coupon.state}")
-                    raise No(name)
-                coupon.state, coupon.order, coupon.until = "voided", None, None
+                number = self._give(campaign, row.user, row.code, row.attributes)
                 rows.append({"row": index, "coupon": f"{campaign.id}.{number}"})
             except No as no:
                 rows.append({"row": index, "refusal": {"code": no.args[0]}})
-        campaign.mind_the_quantity()
-        return {"rows": rows}
+        campaign.mind_the_room()
+        return {"accepted": sum("coupon" in row for row in rows), "rows": rows}
 
     def VoidCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._own(record)
+        campaign = self.own(record)
+        if self._now >= campaign.terms.ends:  # what is left for a slice depends on how far core has swept
+            for coupon in campaign.coupons.values():
+                self._look(campaign, coupon)
+            return {}
         if command.after and (campaign.id, command.after) not in self.cursors:
             raise AssertionError(f"no slice ended with {command.after}")
         left = sorted(n for n, coupon in campaign.coupons.items() if n > command.after and coupon.state in OPEN)
@@ -439,69 +337,20 @@ class Model:
             coupon = campaign.coupons[number]
             self._look(campaign, coupon)
             coupon.state = "voided" if coupon.state in OPEN else coupon.state
-            coupon.order = coupon.until = None
+            coupon.let_go()
+        campaign.mind_the_room()
         self.cursors |= {(campaign.id, number) for number in left[self.slice_of - 1 : self.slice_of]}
         return {"more": len(left) > self.slice_of}
 
-    def VoidMatching(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._own(record)
-        matching = command.matching
-        above = max(command.after, (matching.first or 1) - 1)
-        upto = min(command.upto or campaign.last, matching.last or campaign.last)
-        for coupon in campaign.coupons.values():
-            self._look(campaign, coupon)
-        coupons = {n: c for n, c in campaign.coupons.items() if above < n <= upto and c.state in OPEN}
-        coupons = {n: c for n, c in coupons.items() if self._is_meant(c, matching)}
-        asks_holder = matching.users or matching.user_prefix or matching.issued_before
-        with_codes = not asks_holder and (not matching.states or "exported" in matching.states)
-        codes = {n for n in campaign.exported if above < n <= upto} if with_codes else set[int]()
-        begins = min([*coupons, *codes], default=upto + 1)
-        end = begins - 1 + self.slice_of
-        voided = {"held": 0, "reserved": 0, "exported": 0}
-        for number, coupon in coupons.items():
-            if number <= end and (not matching.states or coupon.state in matching.states):
-                voided[coupon.state] += 1
-                coupon.state, coupon.order, coupon.until = "voided", None, None
-        for number in codes:
-            if number <= end and self._now < campaign.terms.ends:
-                voided["exported"] += 1
-                campaign.exported.remove(number)
-                campaign.void_codes.add(number)
-                campaign.coupons[number] = Coupon(None, "voided")
-        if self._now < campaign.terms.ends:
-            return voided | {"more": end < upto}
-        return voided
 
-    @staticmethod
-    def _is_meant(coupon: Coupon, matching: Any) -> bool:
-        user = coupon.user or ""
-        by_user = not matching.users or user in matching.users
-        by_prefix = matching.user_prefix is None or user.startswith(matching.user_prefix)
-        return by_user and by_prefix and (matching.issued_before is None or coupon.at < matching.issued_before)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What the model minds of a campaign's terms."""
-
-    starts: datetime
-    ends: datetime
-    user_limit: int | None
-    policy: str
-    redeemers: tuple[str, ...]
-    minimum: int
-    off: int
-
-    @staticmethod
-    def of(terms: Any) -> Terms:
-        off = terms.discount.amount if isinstance(terms.discount, AmountOff) else 0
-        validity = terms.validity
-        return Terms(
-            validity.starts,
-            validity.ends,
-            terms.per_user_limit,
-            terms.return_policy,
-            tuple(terms.redeemable_by),
-            terms.minimum_spend,
-            off,
-        )
+def _promise_kept(name: str, before: contracts.Terms, after: contracts.Terms) -> bool:
+    """Whether a term may be another one although a coupon is out."""
+    was, shall = getattr(before, name), getattr(after, name)
+    if name == "per_user_limit":
+        return True
+    if name == "validity":
+        later = shall.ends >= was.ends and shall.model_copy(update={"ends": was.ends}) == was
+        return bool(later and was.days_after_issue is None)
+    if name == "budget":
+        return was is not None and shall is not None and shall > was
+    return name in ("per_day_limit", "per_week_limit", "per_month_limit") and was is not None and shall is not None

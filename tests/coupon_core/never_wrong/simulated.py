@@ -6,12 +6,15 @@ the model's; then the same log is decided again in larger batches, with take-ove
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import count
 from typing import TypeVar
+from unittest import mock
 from uuid import UUID, uuid5
 
 from contracts.answers import Reply
@@ -19,20 +22,26 @@ from contracts.commands import AdvanceClock, CommandRecord, RunDue, VoidCampaign
 from contracts.identifiers import SCRIP, lane_key
 from contracts.writers import WRITER_HEADER, Writer, sign
 from coupon_core.decide import BARRIERS, decide
+from coupon_core.lanes import loading
 from coupon_core.lanes.reading import TOPIC, Reader
 from coupon_core.lanes.writing import journal_rows
 from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.lane import Facts, LaneState
+from coupon_core.model.periods import Period
 from coupon_core.model.selecting import of_all
+from coupon_core.operations import generating
 from coupon_core.storage.journal import COMMANDS, EVENTS
-from coupon_core.work import DueRange, Entry, Outcome, Redemption, UploadedCode, Work
-from tests.coupon_core.never_wrong.asking import MERCHANTS, VERBS, Asker, Dice
+from coupon_core.work import DueRange, Entry, Outcome, PeriodCount, Redemption, UploadedCode, Work
+from tests.coupon_core.never_wrong.asking import AT_FIRST, VERBS, Asker
+from tests.coupon_core.never_wrong.asking_terms import MERCHANTS, Dice
 from tests.coupon_core.never_wrong.judging import (
     KeptCampaign,
+    KeptCoupon,
     Wrong,
     check_answer,
     check_rows,
     check_story,
+    check_tried,
     learn_codes,
 )
 from tests.coupon_core.never_wrong.pure_model import Model
@@ -41,9 +50,16 @@ from tests.support.deciding import CODES, KEYS, TOOL_MASTER, Written
 T = TypeVar("T")
 LANES = 2
 SLICE = 2
-"""Coupons one slice of a range changes: so few that most ranges need several."""
+"""Coupons one slice of a range changes, and codes one slice of a job writes: so few that most need several."""
 BATCHES = (7, 1_000)
 CHOICES = [verb for verb, often in VERBS.items() for _ in range(often)]
+
+
+@contextmanager
+def short_slices() -> Iterator[None]:
+    """Core works in slices of SLICE inside this block."""
+    with mock.patch.object(loading, "SLICE", SLICE), mock.patch.object(generating, "SLICE", SLICE):
+        yield
 
 
 def copied(row: T) -> T:
@@ -68,6 +84,7 @@ class Store:
     redemptions: dict[tuple[int, int], list[Redemption]] = field(default_factory=dict)
     uploaded: dict[int, dict[str, UploadedCode]] = field(default_factory=lambda: defaultdict(dict))
     exported: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    period_counts: dict[tuple[int, Period, date], PeriodCount] = field(default_factory=dict)
     voided: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     blocks: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
@@ -97,7 +114,7 @@ class Store:
 
     def _view_campaign(self, work: Work, campaign: Campaign) -> None:
         number = campaign.number
-        campaign.new = campaign.changed = False
+        campaign.new = campaign.changed = campaign.amended = False
         work.campaigns[campaign.id] = campaign
         for row in self.coupons[number].values():
             coupon = copied(row)
@@ -115,6 +132,10 @@ class Store:
             work.uploaded[number, code.code] = code
         work.free_codes[number] = [code for code in codes if not code.taken]
         work.exported[number] = list(self.exported[number])
+        for key, issued in self.period_counts.items():
+            if key[0] == number:
+                work.period_counts[key] = copied(issued)
+                work.period_counts[key].changed = False
         work.voided[number] = list(self.voided[number])
 
     def write(self, work: Work) -> list[CommandRecord]:
@@ -129,6 +150,7 @@ class Store:
         for (campaign, number), coupon in work.coupons.items():
             self.coupons[campaign][number] = coupon
         self.redemptions |= work.redemptions
+        self.period_counts |= {key: issued for key, issued in work.period_counts.items() if issued.changed}
         for campaign, code in work.new_codes:
             self.uploaded[campaign][code.code] = copied(code)
         taken = set(work.taken_codes)
@@ -157,6 +179,9 @@ def decide_batch(store: Store, entries: Sequence[Entry]) -> tuple[Work, list[Rep
     """Decide these as one batch, each lane's in order; nothing is written."""
     work = store.view(entries)
     for entry in entries:
+        if _is_dry_run(entry):
+            _try(work, entry)
+            continue
         if entry.record is not None and entry.dead is None and type(entry.record.data) in BARRIERS:
             _load_range(work, entry)
         decide(work, entry)
@@ -165,17 +190,32 @@ def decide_batch(store: Store, entries: Sequence[Entry]) -> tuple[Work, list[Rep
     return work, [reply for _, _, reply in work.replies]
 
 
+def _try(work: Work, entry: Entry) -> None:
+    """Decide a dry run on a copy, of which only the answer is kept."""
+    shared = [work.codes, entry, *(campaign.terms for campaign in work.campaigns.values())]
+    memo: dict[int, object] = {id(each): each for each in shared}
+    memo |= {id(work.replies): [], id(work.outcomes): dict(work.outcomes)}
+    memo |= {id(each): [] for each in (work.new_outcomes, work.refusals, work.continuations)}
+    trial = copy.deepcopy(work, memo)
+    _load_range(trial, entry)
+    decide(trial, entry)
+    work.replies += trial.replies
+
+
 def _load_range(work: Work, entry: Entry) -> None:
     """What PostgreSQL would find for a range, by plain loops."""
     command = entry.record.data if entry.record is not None else None
     work.due = work.selection = None
     if isinstance(command, VoidMatching):
+        now = _now(work, entry)
         campaign = work.campaigns.get(entry.campaign_id())
         if campaign is not None:
             number = campaign.number
             there = {n: coupon for (of, n), coupon in work.coupons.items() if of == number}
             ranges = work.exported.get(number, []), work.voided.get(number, [])
-            work.selection = of_all(campaign, there, *ranges, command, SLICE, dry_run=False, now=entry.time)
+            work.selection = of_all(campaign, there, *ranges, command, SLICE, dry_run=_is_dry_run(entry), now=now)
+        return
+    if not isinstance(command, VoidCampaign | RunDue):
         return
     if isinstance(command, VoidCampaign):
         campaign = work.campaigns.get(entry.campaign_id())
@@ -183,8 +223,7 @@ def _load_range(work: Work, entry: Entry) -> None:
             left = _open(work, campaign, command.after)
             work.due = DueRange([(campaign, left[:SLICE])], more=len(left) > SLICE)
         return
-    lane = work.lanes[entry.partition]
-    now = lane.clock if work.told and lane.clock else max(lane.clock or entry.time, entry.time)
+    lane, now = work.lanes[entry.partition], _now(work, entry)
     times = {one: one.next_due for one in work.campaigns.values() if one.partition == lane.partition}
     waiting = [(time, one.number, one) for one, time in times.items() if time is not None]
     due = sorted(each for each in waiting if each[0] <= now)
@@ -206,6 +245,15 @@ def _load_range(work: Work, entry: Entry) -> None:
     work.due = DueRange([(campaign, coupons[:SLICE])], more, None if more else later)
 
 
+def _now(work: Work, entry: Entry) -> datetime:
+    clock = work.lanes[entry.partition].clock
+    return clock if work.told and clock else max(clock or entry.time, entry.time)
+
+
+def _is_dry_run(entry: Entry) -> bool:
+    return entry.record is not None and entry.record.dryrun
+
+
 def _open(work: Work, campaign: Campaign, after: int) -> list[Coupon]:
     found = [c for (of, n), c in work.coupons.items() if of == campaign.number and n > after]
     return sorted((c for c in found if c.state in (HELD, RESERVED)), key=lambda coupon: coupon.number)
@@ -217,7 +265,7 @@ def _open(work: Work, campaign: Campaign, after: int) -> list[Coupon]:
 class Life:
     """One seed's life."""
 
-    def __init__(self, seed: int, steps: int = 45) -> None:
+    def __init__(self, seed: int, steps: int = 60) -> None:
         self.seed = seed
         self.dice = Dice(seed)
         self.told = seed % 2 == 0
@@ -238,17 +286,17 @@ class Life:
             self._pass_time(lane)
             for merchant in MERCHANTS:
                 self._decide(self.asker.merchant(lane, merchant, "active"))
+        for verb in AT_FIRST:
+            self._ask(verb)
         for _ in range(self._steps):
             if self._following and self.dice.number(1, 3) > 1:
                 self._decide(self._following.pop(0), "core")
-            elif self.dice.number(1, 12) == 1:
+            elif self.dice.number(1, 15) == 1:
                 self.asker.time = max(self.asker.time, self.asker.later(self.dice))
                 for lane in range(LANES):
                     self._pass_time(lane)
             else:
-                record = getattr(self.asker, self.dice.pick(CHOICES))(self.dice)
-                if record is not None:
-                    self._decide(record)
+                self._ask(self.dice.pick(CHOICES))
         self._settle()
         self._compare()
 
@@ -272,6 +320,11 @@ class Life:
             raise Wrong(f"batches of {most}: other answers than one by one")
 
     # --- one record
+
+    def _ask(self, verb: str) -> None:
+        record = getattr(self.asker, verb)(self.dice)
+        if record is not None:
+            self._decide(record)
 
     def _pass_time(self, lane: int) -> None:
         if self.told:
@@ -314,7 +367,8 @@ class Life:
         answer = self.models[lane].take(record, None if self.told else time, by_core=writer == "core")
         said = [reply for reply in replies if reply.command == record.id]
         if said:
-            check_answer(record, answer, said[0])
+            check = check_tried if record.dryrun else check_answer
+            check(answer, said[0], f"{'dry run of ' if record.dryrun else ''}{record.data!r} for {record.party}")
             learn_codes(self.models[lane], record, said[0])
         elif record.replyto is not None and not isinstance(record.data, AdvanceClock):
             raise Wrong(f"{type(record.data).__name__} was not answered")
@@ -339,11 +393,20 @@ class Life:
         rows: dict[str, KeptCampaign] = {}
         for row in self.store.campaigns.values():
             coupons = {
-                number: (coupon.user, STATE_NAMES[coupon.state], coupon.reserved_order, coupon.redemptions)
+                number: KeptCoupon(
+                    coupon.user,
+                    STATE_NAMES[coupon.state],
+                    coupon.reserved_order,
+                    coupon.redemptions,
+                    coupon.spent or 0,
+                    coupon.reserved_units,
+                )
                 for number, coupon in self.store.coupons[row.number].items()
             }
             counters = {STATE_NAMES[state]: n for state, n in enumerate(row.counts) if n}
-            rows[row.text] = KeptCampaign(row.state, row.quantity, row.issued, row.exported, counters, coupons)
+            money = (row.budget_reserved, row.budget_spent)
+            kept = KeptCampaign(row.state, row.quantity, row.issued, row.exported, *money, counters, coupons)
+            rows[row.text] = kept
         check_rows(self.models.values(), rows)
         for name, lines in self.store.lines.items():
             check_story(name, lines)
@@ -352,6 +415,7 @@ class Life:
 def simulate(seed: int) -> None:
     """One life, and again in larger batches. Raises Wrong, or whatever core raised."""
     life = Life(seed)
-    life.live()
-    for most in BATCHES:
-        life.again(most)
+    with short_slices():
+        life.live()
+        for most in BATCHES:
+            life.again(most)

@@ -20,13 +20,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from contracts.commands import COMMAND_RECORD, AdvanceClock, CommandRecord
 from contracts.identifiers import lane_key
 from coupon_core.__main__ import LOOP_PLANNER
-from coupon_core.lanes import loading
 from coupon_core.model.campaign import STATE_NAMES
-from tests.coupon_core.never_wrong.asking import MERCHANTS, START, VERBS, Asker
-from tests.coupon_core.never_wrong.judging import KeptCampaign, Wrong, check_answer, check_rows, learn_codes
-from tests.coupon_core.never_wrong.planted_bugs import BUGS, planted
-from tests.coupon_core.never_wrong.pure_model import Model
-from tests.coupon_core.never_wrong.simulated import LANES, SLICE
+from tests.coupon_core.never_wrong.asking import AT_FIRST, VERBS, Asker
+from tests.coupon_core.never_wrong.asking_terms import MERCHANTS
+from tests.coupon_core.never_wrong.judging import (
+    KeptCampaign,
+    KeptCoupon,
+    Wrong,
+    check_answer,
+    check_rows,
+    check_tried,
+    learn_codes,
+)
+from tests.coupon_core.never_wrong.planted_bugs import BUGS_OF_LANES, Bug, planted
+from tests.coupon_core.never_wrong.pure_model import Answer, Model
+from tests.coupon_core.never_wrong.pure_terms import START
+from tests.coupon_core.never_wrong.simulated import LANES, SLICE, short_slices
 from tests.coupon_core.never_wrong.stored import StoredLanes, emptied
 from tests.failures.checker import differences
 from tests.failures.evidence import Sent, Tables
@@ -92,14 +101,18 @@ class Machine(RuleBasedStateMachine):
         self.lanes = StoredLanes(stage.core, stage.url, START)
         self.records: dict[UUID, CommandRecord] = {}
         self.journal: dict[UUID, Sent] = {}
+        self.tried: dict[UUID, Answer] = {}
+        """What dry runs must be answered."""
         stage.run(self.lanes.take_over())
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
         self._pass_time()
         for lane in range(LANES):
             for merchant in MERCHANTS:
                 self._append(self.asker.merchant(lane, merchant, "active"))
+        for verb in AT_FIRST:
+            self.ask(verb, data)
 
     # --- what happens in the log (each of VERBS becomes a rule below)
 
@@ -173,6 +186,10 @@ class Machine(RuleBasedStateMachine):
 
     def _append(self, record: CommandRecord, gap: int = 0) -> None:
         lane = self.asker.lane_of(record)
+        if record.dryrun:
+            self.lanes.append(record, lane, gap=gap)
+            self.tried[record.id] = self.models[lane].take(record, None)
+            return
         first = self.records.setdefault(record.id, record)
         self.journal.setdefault(record.id, Sent(first)).acknowledged += 1
         self.lanes.append(record, lane, gap=gap)
@@ -184,9 +201,12 @@ class Machine(RuleBasedStateMachine):
         for reply in heard:
             if reply.refusal is not None and reply.refusal.code == "idempotency_conflict":
                 continue  # the record that brought it is not told apart; the checker sees that it changed nothing
+            if reply.dry_run:
+                check_tried(self.tried[reply.command], reply, f"dry run {reply.command}")
+                continue
             record = self.records[reply.command]
             model = self.models[self.asker.lane_of(record)]
-            check_answer(record, model.answered[record.id][1], reply)
+            check_answer(model.answered[record.id][1], reply, f"{record.data!r} for {record.party}")
             learn_codes(model, record, reply)
             self.journal[record.id].answers.append(reply)
         for lane, model in self.models.items():
@@ -212,14 +232,20 @@ def kept_campaigns(tables: Tables) -> dict[str, KeptCampaign]:
     for row in tables.campaign:
         counters = {name: row[name] for name in STATE_NAMES.values() if row[name]}
         coupons = {
-            coupon["number"]: (
-                coupon["user_id"], STATE_NAMES[coupon["state"]], coupon["reserved_order"], coupon["redemptions"]
+            coupon["number"]: KeptCoupon(
+                coupon["user_id"],
+                STATE_NAMES[coupon["state"]],
+                coupon["reserved_order"],
+                coupon["redemptions"],
+                coupon["spent"] or 0,
+                coupon["reserved_units"],
             )
             for coupon in tables.coupon
             if coupon["campaign"] == row["number"]
-        }  # fmt: skip
+        }
+        money = (row["budget_reserved"] or 0, row["budget_spent"] or 0)
         kept[str(row["id"])] = KeptCampaign(
-            row["state"], row["quantity"], row["issued"], row["exported"], counters, coupons
+            row["state"], row["quantity"], row["issued"], row["exported"], *money, counters, coupons
         )
     return kept
 
@@ -228,8 +254,7 @@ def kept_campaigns(tables: Tables) -> dict[str, KeptCampaign]:
 def stage(databases: Databases) -> Iterator[Stage]:
     database = databases.fresh("core")
     stage = Stage(database)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "SLICE", SLICE)
+    with short_slices():
         yield stage
     stage.close()
     databases.drop(database)
@@ -243,8 +268,8 @@ def test_whatever_is_asked_in_whatever_order_is_answered_and_kept_as_the_model_s
     play(stage, QUICK)
 
 
-def test_it_finds_a_planted_bug(stage: Stage) -> None:
-    bug = next(bug for bug in BUGS if bug.name == "a repeated command acts again")
+@pytest.mark.parametrize("bug", BUGS_OF_LANES, ids=lambda bug: bug.name)
+def test_it_finds_a_planted_bug(stage: Stage, bug: Bug) -> None:
     with planted(bug), pytest.raises(AssertionError):
         play(stage, QUICK)
 

@@ -57,7 +57,7 @@ def read_model(body: bytes, model: type[Model]) -> Model:
 def refused_fields(error: ValidationError, document: Any) -> RequestRefused:
     """What pydantic found wrong in `document`, as a refusal that points at fields and never repeats their content."""
     problems: dict[str, FieldProblem] = {}
-    for found in error.errors(include_url=False, include_context=False, include_input=False):
+    for found in error.errors(include_url=False, include_input=False):
         pointer = _pointer(found, document)
         problems.setdefault(pointer, FieldProblem(pointer, found["msg"].removeprefix("Value error, ")))
         if len(problems) == MAX_ERRORS:
@@ -85,6 +85,8 @@ def _pointer(found: ErrorDetails, document: Any) -> str:
         elif not (position == len(loc) - 1 and found["type"] == "missing"):
             continue
         parts.append(str(part).replace("~", "~0").replace("/", "~1"))
+    if found["type"] in ("union_tag_invalid", "union_tag_not_found"):  # the member that tells which one it is
+        parts.append(str(found["ctx"]["discriminator"]).strip("'"))
     return "".join(f"/{part}" for part in parts)
 
 

@@ -225,6 +225,11 @@ class Work:
         if due is not None and (lane.next_due is None or due < lane.next_due):
             lane.next_due = due
 
+    def note_due(self, campaign: Campaign, due: datetime) -> None:
+        """Say that something is due in a campaign at that moment; what is due earlier stays the next."""
+        if campaign.next_due is None or due < campaign.next_due:
+            self.set_due(campaign, due)
+
 
 @dataclass(slots=True)
 class Call:

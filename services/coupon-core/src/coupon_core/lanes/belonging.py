@@ -31,8 +31,8 @@ class Belonging:
         self._consumer: AIOKafkaConsumer | None = None
         self._one_at_a_time = asyncio.Lock()
 
-    async def check(self, connection: Connection, consumer: AIOKafkaConsumer, partition: int, position: int) -> None:
-        """Check a lane that was just taken over, before anything is sent for it.
+    async def check(self, connection: Connection, consumer: AIOKafkaConsumer, partition: int) -> None:
+        """Check a lane, which may still have another owner: each thing is read before what it must not be ahead of.
 
         Raises:
             LaneDamaged: with what to do.
@@ -41,6 +41,7 @@ class Belonging:
         known = await lane_rows.cluster_of(connection)
         if known != self._cluster:
             raise LaneDamaged(foreign_log(str(known), self._cluster))
+        position = (await lane_rows.positions(connection)).get(partition, 0)
         place = TopicPartition(COUPON_COMMANDS.name, partition)
         first = (await consumer.beginning_offsets([place]))[place]
         end = (await consumer.end_offsets([place]))[place]
@@ -112,7 +113,8 @@ async def accept_log_loss(connection: Connection, bootstrap: str, cluster: str, 
     """Let lanes (None: all) go on with the log as it is; a sentence for each that says what was given up.
 
     A lane behind the log's beginning goes on there, one beyond its end at the end, and one of another cluster at the
-    beginning; events told beyond what the database knows are accepted. Whoever owns a lane loses it.
+    beginning; events told beyond what the database knows are accepted. Whoever owns a lane loses it. What is known by
+    its place in the log makes room where places will be used again (`storage.lanes.forget_places`).
 
     Raises KafkaError when no broker answers; LookupError when there is no such lane.
     """
@@ -141,6 +143,8 @@ async def accept_log_loss(connection: Connection, bootstrap: str, cluster: str, 
                 at = lanes[lane]
                 to = first if foreign else min(max(at, first), ends[commands])
                 await lane_rows.accept(connection, lane, to, ends[events])
+                if foreign or to < at:
+                    await lane_rows.forget_places(connection, lane, 0 if foreign else to)
                 moved = "stays at" if to == at else f"moves from {at} to"
                 said.append(f"lane {lane} {moved} offset {to}; events told up to offset {ends[events]} are accepted")
     finally:

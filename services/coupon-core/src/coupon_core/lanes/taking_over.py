@@ -1,4 +1,4 @@
-"""Taking a lane over: raise the epoch, check that row and log belong together, emit what the old owner left."""
+"""Taking a lane over: check that row and log belong together, raise the epoch, emit what the old owner left."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ async def take_over_lane(
     what was committed and not emitted, before it is sent.
 
     Raises:
-        LaneDamaged: its row, its log and the events told do not belong together; nothing was sent.
+        LaneDamaged: its row, its log and the events told do not belong together; nothing was taken or sent.
         NotEmitted: the broker does not acknowledge.
     """
+    # First: who stands before another cluster's log must not take lanes away from their owners, again and again.
+    await belonging.check(connection, consumer, partition)
     row = await lane_rows.take_over(connection, partition)
     failpoint(AFTER_EPOCH)
-    await belonging.check(connection, consumer, partition, row.position)
     emitted = row.emitted_lane_seq
     while True:
         rows = await journal.rows_after(connection, partition, emitted, DRAIN_ROWS)

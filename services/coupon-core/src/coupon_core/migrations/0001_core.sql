@@ -34,7 +34,8 @@ CREATE TABLE lane_fact (
     PRIMARY KEY (partition, kind, key)
 );
 
--- What each lane was told, and when: as `why` takes a decision again. Never changed.
+-- What each lane was told, and when: as `why` takes a decision again. Changed only where an operator
+-- accepts a log in which places are used again.
 CREATE TABLE lane_fact_history (
     partition integer NOT NULL,
     position bigint NOT NULL,

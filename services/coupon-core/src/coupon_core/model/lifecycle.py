@@ -261,15 +261,15 @@ def free_units(campaign: Campaign, coupon: Coupon, order: str | None) -> int:
     return 0 if coupon.reserved_units is None else left - coupon.reserved_units
 
 
-def none_left(campaign: Campaign) -> Refusal:
-    """Why no further coupon can be issued: the quantity is given out, or the budget."""
-    of_quantity = campaign.quantity is not None and campaign.quantity <= campaign.issued + campaign.exported
+def none_left(campaign: Campaign, count: int = 1) -> Refusal:
+    """Why `count` further coupons cannot be issued or exported: so many are not left of the quantity, or the budget."""
+    of_quantity = campaign.quantity is not None and campaign.quantity < campaign.issued + campaign.exported + count
     if campaign.budget is None or of_quantity:
         return CampaignExhausted(quantity=campaign.quantity or 0)
     return BudgetExhausted(
         budget=campaign.budget,
         left=campaign.budget_left(),
-        needed=campaign.coupon_worth(),
+        needed=count * campaign.coupon_worth(),
         currency=campaign.terms.currency,
     )
 

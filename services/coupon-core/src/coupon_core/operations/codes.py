@@ -77,7 +77,7 @@ def export(call: Call) -> dict[str, Any]:
     allow(campaign, "export codes", call.now)
     room = campaign.room() or 0
     if room < command.count:
-        raise Refused(none_left(campaign))
+        raise Refused(none_left(campaign, command.count))
     if campaign.terms.validity.waiting_days:
         raise Refused(CodesNeedReceiver(waiting_days=campaign.terms.validity.waiting_days))
     left = campaign.stock_left()

@@ -65,8 +65,8 @@ def give_back(call: Call) -> dict[str, Any]:
     if lapse is None and found.state == REDEEMED:
         campaign.move(found, HELD)
         found.due_at = campaign.own_end(found)
-        if found.due_at is not None and (campaign.next_due is None or found.due_at < campaign.next_due):
-            call.work.set_due(campaign, found.due_at)
+        if found.due_at is not None:
+            call.work.note_due(campaign, found.due_at)
         recorder.coupon_event(call.cause, found.number, CouponReturned.model_validate(what))
         settle(call, campaign, found)
     elif lapse is not None and found.state == REDEEMED and all(each.returned_at is not None for each in rows):

@@ -131,8 +131,8 @@ class _Issuer:
 
     def finish(self) -> None:
         """What follows from all that was issued: when the first of it is due, a low or an empty pool."""
-        if self.due is not None and (self.campaign.next_due is None or self.due < self.campaign.next_due):
-            self.call.work.set_due(self.campaign, self.due)
+        if self.due is not None:
+            self.call.work.note_due(self.campaign, self.due)
         if not self.campaign.plain:
             note_pool_low(self.call, self.campaign, self.left)
         note_exhausted(self.call, self.campaign)

@@ -118,6 +118,8 @@ def redeem(call: Call) -> dict[str, Any]:
     if found.state != RESERVED:
         found.reserved_order = found.reserved_units = None
         found.due_at = campaign.own_end(found) if partly else None
+        if found.due_at is not None:
+            call.work.note_due(campaign, found.due_at)  # of a bearer's coupon nobody noted it yet
     found.redemptions += 1
     row = Redemption(
         campaign.number,
@@ -202,8 +204,7 @@ def reserve(call: Call) -> dict[str, Any]:
     campaign.move(found, RESERVED)
     found.reserved_order, found.due_at, found.reserved_units = command.order, until, units
     found.counting = found.counting or units is not None
-    if campaign.next_due is None or until < campaign.next_due:
-        call.work.set_due(campaign, until)
+    call.work.note_due(campaign, until)
     note_exhausted(call, campaign)
     amount = units if campaign.gift else None
     call.work.recorder(campaign).coupon_event(

@@ -183,6 +183,23 @@ async def accept(connection: Connection, partition: int, position: int, events: 
     await connection.execute(ACCEPT, partition, position, events)
 
 
+FORGET_FACTS = "DELETE FROM lane_fact_history WHERE partition = $1 AND position >= $2"
+KEEP_FACTS_BEFORE = """
+INSERT INTO lane_fact_history (partition, kind, key, version, data, position)
+SELECT partition, kind, key, version, data, $2::bigint - 1 FROM lane_fact WHERE partition = $1
+ON CONFLICT (partition, kind, key, position) DO UPDATE SET version = excluded.version, data = excluded.data
+"""
+
+
+async def forget_places(connection: Connection, partition: int, first: int) -> None:
+    """Other records will stand in the lane's log from this offset on: what the lane knows, it knew before.
+
+    Dead letters stay until another one takes their place; an outcome is told from another by the command's id.
+    """
+    await connection.execute(FORGET_FACTS, partition, first)
+    await connection.execute(KEEP_FACTS_BEFORE, partition, first)
+
+
 async def cluster_of(connection: Connection) -> str | None:
     """The cluster id of the log this database was made from; None: no process ever started on it."""
     found: str | None = await connection.fetchval("SELECT cluster_id FROM platform")

@@ -69,12 +69,18 @@ async def write_refusals(connection: Connection, rows: Sequence[RefusalRow]) -> 
 INSERT_DEAD = """
 INSERT INTO dead_letter (partition, position, at, reason, command, body)
 SELECT * FROM unnest($1::int[], $2::bigint[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[])
-ON CONFLICT (partition, position) DO NOTHING
+ON CONFLICT (partition, position) DO UPDATE
+SET at = excluded.at, reason = excluded.reason, command = excluded.command, body = excluded.body, redriven_at = NULL
+WHERE dead_letter.body <> excluded.body
 """
 
 
 async def write_dead_letters(
     connection: Connection, rows: Sequence[tuple[int, int, datetime, str, UUID | None, str]]
 ) -> None:
-    """Keep dead letters by (partition, position) of the dead record."""
+    """Keep dead letters by (partition, position) of the dead record.
+
+    A log that an operator accepted after a loss uses places again: there the later record's counts. The topic
+    `coupon.dead-letters` keeps both.
+    """
     await connection.execute(INSERT_DEAD, *[list(column) for column in zip(*rows, strict=True)])
