@@ -23,7 +23,7 @@ from contracts.campaigns import (
     UploadedSupply,
 )
 from contracts.commands import CouponReference, IssueRow, OrderItem
-from contracts.fields import CodeText, Contract, Count, Minor, OrderId, Reason, UserId
+from contracts.fields import CodeText, Contract, Count, Flag, Minor, OrderId, Reason, UserId
 from contracts.identifiers import split_coupon_id
 from dialects.calls import (
     Call,
@@ -134,7 +134,7 @@ class GenerateDocument(CampaignDocument):
     """A campaign the merchant orders from Scrip."""
 
     supply: Annotated[GeneratedSupply | SharedSupply, Field(discriminator="kind")] = GeneratedSupply()
-    draft: bool = False
+    draft: Flag = False
     """Keep it as a draft until it is activated."""
 
     def call(self, named: Named) -> Call:
