@@ -92,6 +92,7 @@ def test_the_audit_ends_with_1_while_a_row_is_not_what_was_decided(journey: Jour
 
     def audited() -> tuple[int, list[Any]]:
         ran = CliRunner().invoke(app, ["audit", "--json"], env=journey.environment())
+        assert ran.stdout, repr(ran.exception)
         return ran.exit_code, json.loads(ran.stdout)["differences"]
 
     assert audited() == (0, [])
