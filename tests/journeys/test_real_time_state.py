@@ -96,10 +96,10 @@ def test_the_audit_ends_with_1_while_a_row_is_not_what_was_decided(journey: Jour
         return ran.exit_code, json.loads(ran.stdout)["differences"]
 
     assert audited() == (0, [])
-    ledger = "UPDATE core.campaign SET issued = issued + $2 WHERE id = $1"
-    journey.in_database(ledger, campaign, 1)
+    row = "UPDATE core.coupon SET state = $2 WHERE campaign = (SELECT number FROM core.campaign WHERE id = $1)"
+    held = journey.in_database(f"{row} RETURNING old.state", campaign, 5)
     code, differences = audited()
-    journey.in_database(ledger, campaign, -1)
+    journey.in_database(row, campaign, held)
     assert code == 1
     assert campaign in str(differences)
     assert audited() == (0, [])
