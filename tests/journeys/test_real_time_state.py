@@ -167,25 +167,35 @@ def test_the_live_stream_goes_on_where_one_left_off_though_the_gateway_restarts(
 
 
 def test_events_are_seen_soon_after_they_happened(journey: Journey) -> None:
-    """Prints how long it takes from the decision to the live stream under light load; nothing is asserted of it."""
-    campaign, count, waits = made(journey), 40, list[float]()
+    """Shows how long it takes from a command's place in the log to the live stream and to a plain Kafka consumer under
+    light load; nothing is asserted of it.
+    """
+    campaign, count = made(journey), 40
+    streamed, consumed = list[float](), list[float]()
+
+    def waited(event: dict[str, Any]) -> float:
+        return (datetime.now(UTC) - datetime.fromisoformat(event["time"])).total_seconds() * 1_000
 
     def read(stream: Stream) -> None:
-        for _ in range(count):
-            happened = datetime.fromisoformat(stream.next()["time"])
-            waits.append((datetime.now(UTC) - happened).total_seconds() * 1_000)
+        streamed.extend(waited(stream.next()) for _ in range(count))
 
-    with journey.live(campaign=campaign) as stream:
+    with journey.live(campaign=campaign) as stream, journey.consuming(campaign) as events:
         stream.position()
-        reader = threading.Thread(target=read, args=(stream,))
-        reader.start()
+        readers = [
+            threading.Thread(target=read, args=(stream,)),
+            threading.Thread(target=lambda: consumed.extend(waited(next(events)) for _ in range(count))),
+        ]
+        for reader in readers:
+            reader.start()
         for number in range(count):
             journey.done("POST", f"/campaigns/{campaign}/claim", {"user": f"u{number}"})
             time.sleep(0.01)
-        reader.join()
-    assert len(waits) == count
-    cuts = statistics.quantiles(waits, n=100)
-    show(f"from the decision to the live stream: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms")
+        for reader in readers:
+            reader.join()
+    assert len(streamed) == len(consumed) == count
+    for where, waits in (("the live stream", streamed), ("a Kafka consumer", consumed)):
+        cuts = statistics.quantiles(waits, n=100)
+        show(f"from the log of commands to {where}: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms")
 
 
 def test_dead_letters_are_listed_shown_and_redriven_by_the_command_line(journey: Journey) -> None:

@@ -315,6 +315,26 @@ class Journey:
         )
         return events
 
+    @contextmanager
+    def consuming(self, campaign: str) -> Iterator[Iterator[dict[str, Any]]]:
+        """A campaign's events as they come from now on, by a plain client; each within `PATIENCE_SECONDS`."""
+        partition = TopicPartition(COUPON_EVENTS.name, partition_of(campaign.encode(), self.platform.lanes))
+        consumer = Consumer(
+            {"bootstrap.servers": self.platform.bootstrap, "group.id": "none", "enable.auto.commit": False}
+        )
+        _, partition.offset = consumer.get_watermark_offsets(partition, PATIENCE_SECONDS)
+        consumer.assign([partition])
+
+        def events() -> Iterator[dict[str, Any]]:
+            while (record := consumer.poll(PATIENCE_SECONDS)) is not None:
+                if record.error() is None and record.key() == campaign.encode():
+                    yield json.loads(record.value() or b"")
+
+        try:
+            yield events()
+        finally:
+            consumer.close()
+
     def merchant_events(self, merchant: str, kind: str) -> list[dict[str, Any]]:
         """Events of this type in `merchant.events`, repeats dropped."""
         found = self._read("merchant.events", partition_of(merchant.encode(), 8), merchant)

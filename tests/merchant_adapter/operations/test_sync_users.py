@@ -153,6 +153,8 @@ async def test_a_merchant_that_is_down_for_good_fails_the_run_in_the_end(adapter
     report = await adapter.sync(merchant, 120)
     assert report["status"] == "failed"
     assert "gave up" in report["detail"]
+    log = adapter.service.processes[0].log.read_text()
+    assert any(str(merchant) in line and "sync_failed" in line for line in log.splitlines())
 
 
 async def test_of_a_suspended_merchant_nothing_is_called(adapter: Adapter, demo: Demo) -> None:

@@ -16,6 +16,7 @@ from merchant_adapter.operations.sync_users import sync_users
 from merchant_adapter.storage import jobs
 from merchant_adapter.storage.jobs import Job, LeaseLost
 from messaging.not_now import backoff_seconds, database_is_away
+from process import logs
 from process.database import Pool
 
 LOOK_SECONDS = 0.2
@@ -121,6 +122,7 @@ class Workers:
 
     async def _do(self, job: Job) -> None:
         """One job. What goes wrong with it stays with it: the jobs of other merchants go on."""
+        logs.bind(merchant=str(job.merchant))  # of this task, and so of every line about this job
         try:
             if job.kind == "sync":
                 await sync_users(self._pool, self._caller, job)

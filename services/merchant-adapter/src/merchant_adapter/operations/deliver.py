@@ -57,9 +57,7 @@ async def deliver(pool: Pool, caller: Caller, core: CoreReader, job: Job) -> Non
                 # Anew for each batch, so that a suspension and new settings count at once.
                 interface, _ = await caller.open(connection, job.merchant)
             except NotCallable as error:
-                logger.info(
-                    "Deliveries wait.", action="deliveries_wait", merchant_id=str(job.merchant), reason=str(error)
-                )
+                logger.info("Deliveries wait.", action="deliveries_wait", reason=str(error))
                 await jobs.postpone(connection, job, AWAY_SECONDS, failed=False)
                 return
             size = max(1, min(BATCH, interface.abilities.batch_size))
@@ -94,7 +92,6 @@ async def _wait(pool: Pool, caller: Caller, job: Job, failure: InterfaceFailure)
         logger.warning(
             "A merchant's interface is not called any more until staff change its settings.",
             action="interface_disabled",
-            merchant_id=str(job.merchant),
             reason=trouble,
         )
     async with pool.acquire() as connection:

@@ -135,7 +135,6 @@ async def _store_page(
         logger.info(
             "A merchant's users were fetched.",
             action="users_synced",
-            merchant_id=str(run.merchant),
             seen=run.seen,
             new=run.new,
             changed=run.changed,
