@@ -36,6 +36,13 @@ def test_the_lock_names_every_package_by_hash_and_holds_no_address() -> None:
         assert "--hash=sha256:" in entry, entry
 
 
+def test_locks_of_node_packages_hold_no_address() -> None:
+    locks = list((ROOT / "tests" / "clients").glob("*/package-lock.json"))
+    assert locks
+    for lock in locks:
+        assert "://" not in lock.read_text(), lock
+
+
 @pytest.fixture
 def run_pip(bootstrap: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
     """The bootstrap's pip, of the Python that runs the tests, with a log of its own."""
