@@ -117,9 +117,11 @@ async def test_what_waits_for_the_database_is_lag_and_what_waits_for_the_broker_
     finally:
         await holder.close()
     # They are committed now, and the broker is given up twice and more while they wait.
-    await until(lambda: unsent_for(core), lambda found: found > 7)
-    assert "the Kafka broker does not answer" in await until(lambda: reasons(core), lambda found: "broker" in found)
-    await asyncio.to_thread(fresh_broker.resume, "kafka")
+    try:
+        await until(lambda: unsent_for(core), lambda found: found > 7)
+        assert "the Kafka broker does not answer" in await until(lambda: reasons(core), lambda found: "broker" in found)
+    finally:
+        await asyncio.to_thread(fresh_broker.resume, "kafka")
     await core.wait_ready(0)
     assert await unsent_for(core) == 0
     await until(lambda: lag(core, "spring"), lambda found: found == 0)
