@@ -22,9 +22,7 @@ EACH = 15
 
 def run() -> list[Figure]:
     """Milliseconds per campaign, less is better: to limit is how many times as long the giant takes."""
-    figure = Figure(
-        "campaign_1e9", "ms", bound="one command's round trip: codes have no rows before somebody holds one"
-    )
+    figure = Figure("campaign_1e9", "ms", bound="one command's round trip; nothing in it depends on the quantity")
     with platform() as running:
         make_campaign(running)
         grown: dict[int, int] = {}

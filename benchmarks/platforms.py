@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from contracts.campaigns import AmountOff, Terms, Validity
@@ -41,6 +42,25 @@ def platform(**options: object) -> Iterator[Platform]:
         finally:
             running.stop()
             running.erase()
+
+
+def processor_seconds(running: Platform) -> dict[str, float]:
+    """What each of the platform's processes has taken so far, with all it started."""
+    taken = {}
+    for name, pid in running.processes().items():
+        process = psutil.Process(pid)
+        times = [process.cpu_times(), *(child.cpu_times() for child in process.children(recursive=True))]
+        ended = times[0].children_user + times[0].children_system
+        taken[name] = ended + sum(each.user + each.system for each in times)
+    return taken
+
+
+def busy(running: Platform, before: dict[str, float], seconds: float) -> str:
+    """How busy each process was in these seconds, in words; 100 % is one processor."""
+    shares = {name: (now - before.get(name, 0.0)) / seconds for name, now in processor_seconds(running).items()}
+    busiest = sorted(shares.items(), key=lambda each: -each[1])
+    said = (f"{name} {share:.0%}" for name, share in busiest if share >= 0.005)
+    return f"of a processor: {', '.join(said)}"
 
 
 def terms(**more: object) -> Terms:
