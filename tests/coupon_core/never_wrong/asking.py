@@ -87,6 +87,8 @@ class Asker:
         self.time = START
         """The time of the next record, or what was told last."""
         self.asked: list[CommandRecord] = []
+        self.special: tuple[str, ...] = ()
+        """Of all campaigns' terms (`asking_terms.SPECIALS`); none: as they come."""
         self._versions = 0
 
     # --- records
@@ -170,7 +172,7 @@ class Asker:
         else:
             name, owner = f"c{len(self.asked)}", draw.pick(MERCHANTS if command is PublishCampaign else PARTIES)
         supply = draw_supply(draw, kind, f"SHARED{len(there)}")
-        terms = draw_terms(draw, self.time, owner, kind == "shared")
+        terms = draw_terms(draw, self.time, owner, kind == "shared", self.special)
         subject = campaign.id if name is None else str(campaign_id(owner, name))
         if command is PublishCampaign:
             return self.record(command(terms=terms, supply=supply, quantity=draw.pick((None, 1, 3))), subject, owner)

@@ -66,9 +66,13 @@ SPECIALS = ("uses", "gift card", "budget", "days", "hours", "rule", "limits")
 """What terms may have beside plain ones."""
 
 
-def draw_terms(draw: Draw, now: datetime, owner: str, shared: bool) -> Terms:
-    """Plain terms, mostly with one speciality: with more of them at once, little would be allowed."""
+def draw_terms(draw: Draw, now: datetime, owner: str, shared: bool, wanted: tuple[str, ...] = ()) -> Terms:
+    """Plain terms, mostly with one speciality: with more of them at once, little would be allowed.
+
+    `wanted`: those all campaigns are to have.
+    """
     special = {draw.pick(("none", *SPECIALS, "budget"))} | ({draw.pick(SPECIALS)} if one_in(draw, 4) else set())
+    special = set(wanted) or special
     gift = "gift card" in special
     discount: AmountOff | PercentOff | GiftCard = AMOUNT_OFF if draw.number(1, 3) > 1 else PERCENT_OFF
     discount = GIFT_CARD if gift else discount

@@ -43,8 +43,8 @@ class Bug:
     function: Callable[..., Any]
     line: str
     instead: str
-    first_seed: int = 0
-    """Where the search for it begins: it takes much to meet it, and earlier seeds do not."""
+    special: tuple[str, ...] = ()
+    """What all campaigns' terms have, where it takes much to meet the bug."""
 
 
 BUGS = (
@@ -72,26 +72,60 @@ BUGS = (
     Bug("more is given back than was taken", give_back._amount, "if asked > row.left():", "if False:"),
     Bug("a percentage is always rounded up", discount._percentage, "product + 5_000", "product + 9_999"),
     # budgets
-    Bug("a budget forgets what it keeps", Campaign.budget_left, "- self.budget_reserved", "- 0"),
-    Bug("what is given back stays spent", give_back.give_back, "budget_spent -= amount", "budget_spent -= 0"),
-    Bug("a return overdraws the budget", give_back._lapse, "and not over and", "and False and"),
-    Bug("exported codes keep no budget", Campaign.export, "count * self.coupon_worth()", "0"),
+    Bug("a budget forgets what it keeps", Campaign.budget_left, "- self.budget_reserved", "- 0", special=("budget",)),
+    Bug(
+        "what is given back stays spent",
+        give_back.give_back,
+        "budget_spent -= amount",
+        "budget_spent -= 0",
+        special=("budget",),
+    ),
+    Bug("a return overdraws the budget", give_back._lapse, "and not over and", "and False and", special=("budget",)),
+    Bug("exported codes keep no budget", Campaign.export, "count * self.coupon_worth()", "0", special=("budget",)),
     # windows and hours
-    Bug("a coupon outlives its own days", finding.settle, "campaign.own_end(coupon) or campaign.ends", "campaign.ends"),
-    Bug("a bearer's own days end unnoticed", redeem.redeem, "if found.due_at is not None:", "if False:"),
+    Bug(
+        "a coupon outlives its own days",
+        finding.settle,
+        "campaign.own_end(coupon) or campaign.ends",
+        "campaign.ends",
+        special=("days",),
+    ),
+    Bug(
+        "a bearer's own days end unnoticed",
+        redeem.redeem,
+        "if found.due_at is not None:",
+        "if False:",
+        special=("uses", "days"),
+    ),
     Bug("waiting days do not wait", redeem._check_hours, "if call.now < first:", "if False:"),
-    Bug("hours are UTC's", hours.is_open, "moment.astimezone(ZoneInfo(validity.zone))", "moment"),
-    Bug("no hours after midnight", hours.is_open, "if over_midnight and", "if False and"),
-    Bug("an hour is a moment too long", hours.is_open, "first <= moment < end", "first <= moment <= end"),
+    Bug("hours are UTC's", hours.is_open, "moment.astimezone(ZoneInfo(validity.zone))", "moment", special=("hours",)),
+    Bug("no hours after midnight", hours.is_open, "if over_midnight and", "if False and", special=("hours",)),
+    Bug(
+        "an hour is a moment too long",
+        hours.is_open,
+        "first <= moment < end",
+        "first <= moment <= end",
+        special=("hours",),
+    ),
     # rules
     Bug("a rule is not asked at redemption", redeem.redeem, "if rule is not None or", "if False and"),
     Bug("a rule's no is a yes", eligibility.why_not_eligible, "if allowed is True:", "if allowed is not None:"),
     Bug("an attribute may be anything", eligibility.why_not_eligible, "if value is None:", "if False:"),
     # limits of periods
     Bug("one too many in a period", limits.Limits.why_not, "count.issued >= count.most", "count.issued > count.most"),
-    Bug("one too many on a day", limits.Limits.why_not, "today >= self.user_day_limit", "today > self.user_day_limit"),
-    Bug("a week begins on Sunday", periods.period_start, "day.weekday()", "(day.weekday() + 1) % 7"),
-    Bug("a day is UTC's", limits.Limits._count, "self.call.now, self.zone", "self.call.now, 'UTC'"),
+    Bug(
+        "one too many on a day",
+        limits.Limits.why_not,
+        "today >= self.user_day_limit",
+        "today > self.user_day_limit",
+        special=("limits",),
+    ),
+    Bug(
+        "a week begins on Sunday", periods.period_start, "day.weekday()", "(day.weekday() + 1) % 7", special=("limits",)
+    ),
+    Bug(
+        "a day is UTC's", limits.Limits._count, "self.call.now, self.zone", "self.call.now, 'UTC'", special=("limits",)
+    ),
     # drafts, amendments, jobs, dry runs
     Bug("a draft is live", create.generate, "if command.draft:", "if False:"),
     Bug("a draft's end is not looked at", create.activate, "check_terms(call, campaign.terms)", "pass"),

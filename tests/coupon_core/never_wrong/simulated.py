@@ -265,13 +265,14 @@ def _open(work: Work, campaign: Campaign, after: int) -> list[Coupon]:
 class Life:
     """One seed's life."""
 
-    def __init__(self, seed: int, steps: int = 60) -> None:
+    def __init__(self, seed: int, steps: int = 60, special: tuple[str, ...] = ()) -> None:
         self.seed = seed
         self.dice = Dice(seed)
         self.told = seed % 2 == 0
         self.store = Store(self.told)
         self.models = {lane: Model(SLICE) for lane in range(LANES)}
         self.asker = Asker(self.models, told=self.told)
+        self.asker.special = special
         self.reader = Reader(LANES, KEYS, TOOL_MASTER)
         self.log: list[Entry] = []
         self.replies: list[Reply] = []
@@ -412,9 +413,9 @@ class Life:
             check_story(name, lines)
 
 
-def simulate(seed: int) -> None:
+def simulate(seed: int, special: tuple[str, ...] = ()) -> None:
     """One life, and again in larger batches. Raises Wrong, or whatever core raised."""
-    life = Life(seed)
+    life = Life(seed, special=special)
     with short_slices():
         life.live()
         for most in BATCHES:
