@@ -131,7 +131,6 @@ BUGS = (
     Bug("a draft's end is not looked at", create.activate, "check_terms(call, campaign.terms)", "pass"),
     Bug("a promise is amended away", amend.amend, "if campaign.issued or campaign.exported:", "if False:"),
     Bug("what was amended is not looked at", amend.amend, "campaign.look_up_terms()", "pass"),
-    Bug("a job is not given up", generating.cancel, "_fail(call, campaign, command.reason)", "pass"),
     Bug("a job leaves its last code out", generating._write_slice, "done == total:", "done >= total - 1:"),
     Bug("who tries learns the code", decide._reply, "without_codes(outcome.body) if record.dryrun else", ""),
 )
