@@ -31,7 +31,7 @@ from coupon_core.model.folding import FOLD, Folding
 from coupon_core.queries.campaigns import campaign_item
 from tests.support.deciding import MERCHANT, MemoryLane, by_code, by_number
 
-NOT_FOLDED = ("changed", "new", "next_due", "swept")
+NOT_FOLDED = ("block", "changed", "new", "next_due", "swept")
 NOT_FOLDED_OF_COUPONS = ("changed", "new", "code", "shown", "beyond_state", "counting")
 
 

@@ -168,6 +168,8 @@ class Work:
     """(campaign number, index) → block, key version."""
     next_codes: dict[int, deque[str]] = field(default_factory=dict)
     """Generated codes of the numbers that follow a campaign's last one, computed ahead."""
+    made_codes: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Of coupons made in this batch, by (campaign number, coupon number): a reply need not compute them once more."""
     expected: dict[int, int] = field(default_factory=dict)
     """How many numbers this segment may take, by campaign."""
     exported: dict[int, list[tuple[int, int]]] = field(default_factory=dict)

@@ -38,6 +38,7 @@ async def decide_batch(
             the next fence tells.
     """
     work = Work({lane.partition: lane.state.copy() for lane, _ in batch}, told, partitions, codes)
+    kept = {lane.partition: lane.kept for lane, _ in batch}
     async with connection.transaction():
         moved = await lane_rows.move_fenced(
             connection,
@@ -51,7 +52,7 @@ async def decide_batch(
         if lost:
             raise LanesLost(set(lost))
         for segment, is_range in _segments([entries for _, entries in batch]):
-            await load(connection, work, [entry for entry in segment if not _is_dry_run(entry)])
+            await load(connection, work, [entry for entry in segment if not _is_dry_run(entry)], kept)
             for entry in segment:
                 if _is_dry_run(entry):
                     await _try(connection, work, entry)
@@ -66,6 +67,7 @@ async def decide_batch(
         failpoint(BEFORE_COMMIT)
     for lane, entries in batch:
         lane.state = work.lanes[lane.partition]
+        lane.keep(campaign for campaign in work.campaigns.values() if campaign.partition == lane.partition)
         lane.position = entries[-1].offset + 1
     failpoint(AFTER_COMMIT)
     return work, rows
@@ -93,7 +95,7 @@ async def _try(connection: Connection, work: Work, entry: Entry) -> None:
 
 def _segments(lanes: Sequence[list[Entry]]) -> Iterator[tuple[list[Entry], bool]]:
     """Rounds over all lanes at once: runs of ordinary commands, and ranges (barriers) by themselves, in order."""
-    runs = [[(is_range, list(group)) for is_range, group in groupby(entries, _is_range)] for entries in lanes]
+    runs = [[(is_range, list(group)) for is_range, group in groupby(entries, is_barrier)] for entries in lanes]
     for number in range(max(len(run) for run in runs)):
         ordinary: list[Entry] = []
         ranges: list[Entry] = []
@@ -107,7 +109,8 @@ def _segments(lanes: Sequence[list[Entry]]) -> Iterator[tuple[list[Entry], bool]
             yield ranges, True
 
 
-def _is_range(entry: Entry) -> bool:
+def is_barrier(entry: Entry) -> bool:
+    """Whether a record ranges over many coupons, or is decided on a view of its own."""
     if entry.dead is not None or entry.record is None:
         return False
     return entry.record.dryrun or type(entry.record.data) in BARRIERS

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
+from coupon_core.model.campaign import Campaign
 from coupon_core.model.lane import LaneState
 from coupon_core.work import Entry
+
+KEPT_CAMPAIGNS = 1_024
 
 
 class LanesLost(Exception):
@@ -54,3 +59,16 @@ class Lane:
     unsent: deque[float] = field(default_factory=deque)
     """When each batch was committed (monotonic) that the broker has not acknowledged yet, in order."""
     due_sent_at: float = 0.0
+    kept: dict[UUID, Campaign] = field(default_factory=dict)
+    """Campaigns as the tables hold them, so that a batch need not read again what the one before wrote.
+
+    Only a lane writes its campaigns, and each batch's fence says that the lane is still ours and stands where the last
+    one left it. A batch takes out what it works on (`lanes/loading.py`), and only its commit puts it back."""
+
+    def keep(self, campaigns: Iterable[Campaign]) -> None:
+        """Keep campaigns as a committed batch left them; those not used for longest make room."""
+        for campaign in campaigns:
+            self.kept.pop(campaign.id, None)
+            self.kept[campaign.id] = campaign
+        while len(self.kept) > KEPT_CAMPAIGNS:
+            del self.kept[next(iter(self.kept))]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 from uuid import UUID
 
 from contracts.commands import (
@@ -62,8 +63,16 @@ class _Wanted:
         """(campaign, user, code or number) of coupons of which all redemptions are asked for, not the latest alone."""
 
 
-async def load(connection: Connection, work: Work, entries: Sequence[Entry]) -> None:
-    """Load outcomes, campaigns, coupons, codes and blocks that these entries may touch."""
+async def load(
+    connection: Connection,
+    work: Work,
+    entries: Sequence[Entry],
+    kept: Mapping[int, dict[UUID, Campaign]] = MappingProxyType({}),
+) -> None:
+    """Load outcomes, campaigns, coupons, codes and blocks that these entries may touch.
+
+    `kept`: by lane, campaigns that need not be read (`Lane.kept`); those touched are taken out of it.
+    """
     records = [entry.record for entry in entries if entry.record is not None and entry.dead is None]
     commands = {record.id for record in records}
     for record in records:
@@ -76,7 +85,11 @@ async def load(connection: Connection, work: Work, entries: Sequence[Entry]) -> 
     ids: dict[UUID, None] = {}
     for entry in entries:
         if entry.campaign is not None and entry.dead is None and entry.campaign not in work.campaigns:
-            ids[entry.campaign] = None
+            at_hand = kept[entry.partition].pop(entry.campaign, None) if kept else None
+            if at_hand is None:
+                ids[entry.campaign] = None
+            else:
+                _take_in(work, at_hand)
     if ids:
         for campaign in await campaign_rows.campaigns_by_id(connection, list(ids)):
             work.campaigns[campaign.id] = campaign
@@ -88,6 +101,15 @@ async def load(connection: Connection, work: Work, entries: Sequence[Entry]) -> 
     if periods:
         for count in await period_rows.counts_of(connection, periods):
             work.period_counts[count.campaign, count.period, count.first] = count
+
+
+def _take_in(work: Work, campaign: Campaign) -> None:
+    """A campaign that is known, into the view; and the block its next codes are made of."""
+    work.campaigns[campaign.id] = campaign
+    if campaign.block is not None:
+        index, block, version = campaign.block
+        work.blocks[block] = (campaign.number, index, version)
+        work.block_at[campaign.number, index] = (block, version)
 
 
 def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:

@@ -25,7 +25,7 @@ from contracts.identifiers import SCRIP, lane_key
 from contracts.topics import COUPON_COMMANDS
 from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.lanes.belonging import Belonging
-from coupon_core.lanes.deciding import decide_batch
+from coupon_core.lanes.deciding import decide_batch, is_barrier
 from coupon_core.lanes.emitting import Emitter, NotEmitted
 from coupon_core.lanes.lane import DecisionBroke, Lane, LaneDamaged, LanesLost
 from coupon_core.lanes.metrics import (
@@ -44,6 +44,7 @@ from coupon_core.lanes.watching import LaneWatch
 from coupon_core.storage import Connection
 from coupon_core.storage.faults import ANY_FAULT, DATA_REFUSED, DATABASE_AWAY
 from coupon_core.storage.journal import COMMANDS, JournalRow
+from coupon_core.storage.planning import SMALL_RECORDS, Planning
 from coupon_core.work import Entry, Work
 from process.failpoints import declare, failpoint
 
@@ -105,6 +106,7 @@ class Core:
         self.database_away = False
         self.last_read = time.monotonic()
         self._connection: Connection | None = None
+        self._planning: Planning | None = None
         self._work_waits = asyncio.Event()
         self._to_emit: asyncio.Queue[Decided] = asyncio.Queue(maxsize=4)
         self._taking: dict[int, asyncio.Task[None]] = {}
@@ -338,8 +340,12 @@ class Core:
 
     async def _decide_with_care(self, batch: list[tuple[Lane, list[Entry]]]) -> None:
         """Decide; a record that breaks us becomes a dead letter, found by its exception or by bisection."""
-        if self._connection is None or self._connection.is_closed():
+        if self._connection is None or self._planning is None or self._connection.is_closed():
             self._connection = await self.connect()
+            self._planning = Planning(self._connection)
+        records = sum(len(entries) for _, entries in batch)
+        ranges = records <= SMALL_RECORDS and any(is_barrier(entry) for _, entries in batch for entry in entries)
+        await self._planning.suit(records, ranges=ranges)
         while True:
             started = time.monotonic()
             try:

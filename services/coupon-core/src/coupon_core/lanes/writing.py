@@ -10,11 +10,12 @@ from typing import TypeVar
 from contracts.answers import DeadLetter
 from contracts.commands import type_of
 from coupon_core.model.recording import Recorder, instant
-from coupon_core.storage import Connection, journal, lanes, outcomes
+from coupon_core.storage import Connection, lanes, outcomes
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
 from coupon_core.storage import coupons as coupon_rows
 from coupon_core.storage import periods as period_rows
+from coupon_core.storage.ends import end_batch
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
 from coupon_core.work import Entry, StoredRefusal, Work
 
@@ -49,8 +50,6 @@ async def write_state(connection: Connection, work: Work) -> None:
 
 async def write_rest(connection: Connection, work: Work) -> list[JournalRow]:
     """Write outcomes, refusals, dead letters, facts, journal and the lanes' rows; the journal rows, to be emitted."""
-    if work.new_outcomes:
-        await outcomes.write_outcomes(connection, work.new_outcomes)
     if work.refusals:
         await outcomes.write_refusals(connection, [_refusal_row(refusal) for refusal in work.refusals])
     if work.dead:
@@ -71,10 +70,10 @@ async def write_rest(connection: Connection, work: Work) -> list[JournalRow]:
     if work.changed_facts:
         await lanes.write_facts(connection, work.changed_facts)
     rows = journal_rows(work)
-    if rows:
-        await journal.append(connection, rows)
-    await lanes.write_state(
+    await end_batch(
         connection,
+        work.new_outcomes,
+        rows,
         [(lane.partition, lane.clock, lane.lane_seq, lane.campaigns, lane.blocks) for lane in work.lanes.values()],
     )
     return rows

@@ -93,6 +93,8 @@ class Campaign:
     """Coupons by state; index 0 unused."""
     chain: bytes = b""
     """Of the events so far (`model/chain.py`)."""
+    block: tuple[int, int, int] | None = None
+    """Index, block and key version of the serials last taken from, where they are known; in no row of its own."""
     new: bool = False
     changed: bool = False
     amended: bool = False

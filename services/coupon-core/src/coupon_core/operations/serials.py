@@ -68,6 +68,9 @@ def symbols_of_range(
 
 def code_of_number(work: Work, campaign: Campaign, number: int) -> str:
     """The code of an issued or exported coupon of a generated supply; its block must be in the view."""
+    made = work.made_codes.get((campaign.number, number))
+    if made is not None:
+        return made
     own = own_codes(work.codes, campaign)
     if own is not None:
         return own.code_of(number)
@@ -97,7 +100,8 @@ def take_number(call: Call, campaign: Campaign, ahead: int) -> tuple[int, str]:
     if not codes:
         codes = call.work.next_codes[campaign.number] = _next_codes(call, campaign, ahead)
     campaign.last_number += 1
-    return campaign.last_number, codes.popleft()
+    code = call.work.made_codes[campaign.number, campaign.last_number] = codes.popleft()
+    return campaign.last_number, code
 
 
 def take_range(call: Call, campaign: Campaign, count: int) -> tuple[int, int]:
@@ -121,6 +125,7 @@ def _next_codes(call: Call, campaign: Campaign, ahead: int) -> deque[str]:
         first = campaign.last_number + 1
         return deque([own.code_of(first)] if count == 1 else own.codes_of(first, count))
     block, version = _block_at(call, campaign, index)
+    campaign.block = (index, block, version)
     first = (block << BLOCK_BITS) | offset
     return deque([work.codes.code_of(first, version)] if count == 1 else work.codes.codes_of(first, count, version))
 

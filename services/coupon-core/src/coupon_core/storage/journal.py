@@ -40,29 +40,6 @@ def unpacked(body: bytes) -> list[str]:
     return bytes(cramjam.zstd.decompress(body)).decode().split("\n")
 
 
-INSERT = """
-INSERT INTO journal (partition, lane_seq, kind, campaign, first_seq, count, at, body, chain)
-SELECT * FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::uuid[], $5::bigint[], $6::int[],
-    $7::timestamptz[], $8::bytea[], $9::bytea[])
-"""
-
-
-async def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
-    """Append rows; a lane's sequence number taken twice violates the key."""
-    await connection.execute(
-        INSERT,
-        [row.partition for row in rows],
-        [row.lane_seq for row in rows],
-        [row.kind for row in rows],
-        [row.campaign for row in rows],
-        [row.first_seq for row in rows],
-        [len(row.lines) for row in rows],
-        [row.at for row in rows],
-        [packed(row.lines) for row in rows],
-        [row.chain for row in rows],
-    )
-
-
 AFTER = """
 SELECT partition, lane_seq, kind, campaign, first_seq, at, body FROM journal
 WHERE partition = $1 AND lane_seq > $2 ORDER BY lane_seq LIMIT $3

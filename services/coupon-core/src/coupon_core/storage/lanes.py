@@ -64,19 +64,6 @@ async def move_fenced(
     return {row["partition"] for row in rows}
 
 
-WRITE_STATE = """
-UPDATE lane SET clock = new.clock, lane_seq = new.lane_seq, campaigns = new.campaigns, blocks = new.blocks
-FROM unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[])
-  AS new(partition, clock, lane_seq, campaigns, blocks)
-WHERE lane.partition = new.partition
-"""
-
-
-async def write_state(connection: Connection, rows: Sequence[tuple[int, datetime | None, int, int, int]]) -> None:
-    """Write (partition, clock, lane_seq, campaigns, blocks) of lanes fenced in this transaction."""
-    await connection.execute(WRITE_STATE, *_columns(rows, 5))
-
-
 MARK_EMITTED = """
 UPDATE lane SET emitted_lane_seq = $3 WHERE partition = $1 AND epoch = $2 AND emitted_lane_seq < $3
 """
@@ -138,8 +125,8 @@ async def write_facts(connection: Connection, facts: Sequence[tuple[int, str, st
     """Store (partition, kind, key, version, data, position); an older version changes nothing. All are kept, too."""
     newest = {fact[:3]: fact[3:5] for fact in facts}
     rows = [(*key, *value) for key, value in newest.items()]
-    await connection.execute(WRITE_FACTS, *_columns(rows, 5))
-    await connection.execute(KEEP_FACTS, *_columns(facts, 6))
+    await connection.execute(WRITE_FACTS, *columns(rows, 5))
+    await connection.execute(KEEP_FACTS, *columns(facts, 6))
 
 
 PLATFORM_ROW = """
@@ -237,5 +224,6 @@ async def next_due_after(connection: Connection, partition: int, now: datetime) 
     return found
 
 
-def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    """Rows as the arrays that `unnest` takes; `width` says how many where there is no row."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

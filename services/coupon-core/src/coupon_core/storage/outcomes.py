@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
-
-from pydantic_core import to_json
 
 from coupon_core.storage import Connection
 from coupon_core.work import Outcome
@@ -25,29 +22,6 @@ async def outcomes_of(connection: Connection, commands: Sequence[UUID]) -> list[
         Outcome(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5]))
         for row in await connection.fetch(LOAD, commands)
     ]
-
-
-INSERT = """
-INSERT INTO outcome (command, campaign, hash, status, at, body, position)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::timestamptz[], $6::text[], $7::bigint[])
-ON CONFLICT (command) DO UPDATE
-SET campaign = excluded.campaign, hash = excluded.hash, status = excluded.status, at = excluded.at,
-    body = excluded.body, position = excluded.position
-"""
-
-
-async def write_outcomes(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Store outcomes; of one command the last counts (work that went on, a redrive, an id used after 35 days)."""
-    last = {outcome.command: outcome for outcome in outcomes}
-    rows = [
-        (o.command, o.campaign, o.hash, o.status, o.at, None if o.body is None else _text(o.body), o.position)
-        for o in last.values()
-    ]
-    await connection.execute(INSERT, *[list(column) for column in zip(*rows, strict=True)])
-
-
-def _text(body: dict[str, Any]) -> str:
-    return to_json(body).decode()
 
 
 INSERT_REFUSALS = """
