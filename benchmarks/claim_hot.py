@@ -23,11 +23,16 @@ LIMIT_CLAIMS = 20_000
 RIVAL_CLAIMS = 4_000
 CREATED = 3
 """Events of a new campaign."""
+BOUND = (
+    "processor time: of about 110 µs per claim (measured on one campaign) core's Python takes 56 (16 to read, verify "
+    "and decode, 16 to decide, 9 to load and write, 5 to emit, the rest its event loop), Kafka 22, PostgreSQL 14, the "
+    "adapter 11 (schedstat, py-spy)"
+)
 
 
 def run(campaigns: int = 1, name: str = "claim_hot") -> list[Figure]:
     """The figure in claims per second."""
-    figure = Figure(name, "claims/s", bound="the Python of one core process; beside it, PostgreSQL's writes")
+    figure = Figure(name, "claims/s", bound=BOUND)
     drain = claims_over(campaigns)
     with platform() as running:
         alternate(

@@ -52,17 +52,20 @@ async def decide_batch(
         if lost:
             raise LanesLost(set(lost))
         for segment, is_range in _segments([entries for _, entries in batch]):
+            if not is_range:
+                await load(connection, work, segment, kept)
+                for entry in segment:
+                    _decide_one(work, entry)
+                await write_state(connection, work)
+                continue
             await load(connection, work, [entry for entry in segment if not _is_dry_run(entry)], kept)
             for entry in segment:
                 if _is_dry_run(entry):
                     await _try(connection, work, entry)
                     continue
-                if is_range:
-                    await load_range(connection, work, entry)
+                await load_range(connection, work, entry)
                 _decide_one(work, entry)
-                if is_range:
-                    await write_state(connection, work)
-            await write_state(connection, work)
+                await write_state(connection, work)
         rows = await write_rest(connection, work)
         failpoint(BEFORE_COMMIT)
     for lane, entries in batch:

@@ -235,6 +235,7 @@ class Core:
         while True:
             batch = await self.consumer.getmany(timeout_ms=200, max_records=4_000)
             self.last_read = time.monotonic()
+            limit = datetime.now(UTC) + AHEAD_LIMIT
             owners = {topic_partition: self.lanes.get(topic_partition.partition) for topic_partition in batch}
             for topic_partition, records in batch.items():
                 lane = owners[topic_partition]
@@ -246,7 +247,7 @@ class Core:
                     if record.offset < lane.read_up_to:
                         continue
                     entry = self.reader.read(record)
-                    if not self.told and entry.time > datetime.now(UTC) + AHEAD_LIMIT:
+                    if not self.told and entry.time > limit:
                         self._stop_reading(lane, record.offset, entry.time)
                         break
                     lane.buffer.append(entry)
