@@ -10,7 +10,7 @@ from coupon_core.work import UploadedCode
 UPLOADED = """
 SELECT u.campaign, u.position, u.code, u.shown, u.taken
 FROM unnest($1::bigint[], $2::text[]) AS wanted(campaign, code)
-JOIN uploaded_code u ON u.code = wanted.code AND u.campaign = wanted.campaign
+JOIN uploaded_code u ON u.code = wanted.code AND u.campaign + 0 = wanted.campaign -- as in coupons.BY_USER
 """
 
 
