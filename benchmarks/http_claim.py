@@ -26,10 +26,10 @@ from scrip.platform import Platform
 SECONDS = 2.5
 TOKEN = "rival-token"
 BOUND = (
-    "processor time, of two processors for five processes: at 64 connections the gateway takes 420 µs per claim, Kafka "
-    "280, core 250, PostgreSQL 90, the adapter 75; at 16 Kafka takes 810, core 710, the gateway 670: to be woken costs "
-    "more than the work; at one connection by eight round trips to PostgreSQL and two ways through Kafka (schedstat, "
-    "py-spy)"
+    "processor time, of two processors for five processes: at 256 connections the gateway takes 430 µs per claim, core "
+    "140, Kafka 90, PostgreSQL 50, the adapter 30; at 16 the gateway takes 710, core 590, Kafka 520, PostgreSQL 240, "
+    "the adapter 70: to be woken costs more than the work; at one connection eight round trips to PostgreSQL and two "
+    "ways through Kafka (schedstat, py-spy)"
 )
 
 

@@ -1,7 +1,7 @@
 """Between two batches a lane keeps its campaigns: what the tables hold, and nothing of a batch that failed."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -30,13 +30,13 @@ from coupon_core.model.campaign import Campaign
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
 from coupon_core.work import Work
-from tests.coupon_core.never_wrong.asking import START
 from tests.coupon_core.never_wrong.simulated import LANES
 from tests.coupon_core.never_wrong.stored import StoredLanes
 from tests.support.campaigns import terms
 from tests.support.databases import Databases
 
 CAMPAIGN = UUID("5f0c1a52-7f44-5d2a-9a57-60b3f1f2c9d7")
+START = datetime(2026, 3, 10, 12, tzinfo=UTC)
 LANE = partition_of(str(CAMPAIGN).encode(), LANES)
 
 
