@@ -35,7 +35,9 @@ class Adapter:
 
 
 @pytest.mark.parametrize(
-    ("party", "looked_up"), [(OWNER, True), (SENDER, True), (REDEEMER, True), (STRANGER, False), (PLATFORM, False)]
+    ("party", "looked_up"),
+    [(OWNER, True), (SENDER, True), (REDEEMER, True), (STRANGER, False), (PLATFORM, False)],
+    ids=["owner", "sender", "redeemer", "stranger", "platform"],
 )
 async def test_users_are_looked_up_for_who_may_give_or_take_coupons_and_for_nobody_else(
     party: str, looked_up: bool
