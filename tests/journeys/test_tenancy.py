@@ -80,6 +80,8 @@ def bodies(operation: str, names: Names) -> list[Any]:
         "claim": {"user": "mine"},
         "pause": {"reason": "theft"},
         "stop": {"reason": "theft"},
+        "void-matching": {"reason": "theft", "matching": {"states": ["held"]}},
+        "void-all": {"reason": "theft"},
         "cancel-generation": {"reason": "theft"},
         "quantity": {"quantity": 5},
         "codes": {"codes": ["MINE-1"]},
