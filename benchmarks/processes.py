@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scrip import child_exec
+from scrip.supervisor import dying_with_us, kill_group
 
 ROOT = Path(__file__).parent.parent
 READY_SECONDS = 60.0
@@ -56,9 +55,8 @@ def _started(
     module: str, arguments: Sequence[str], environment: Mapping[str, str] | None
 ) -> Iterator[subprocess.Popen[str]]:
     """In a session of its own, which is killed as a whole; by Linux also when this process is killed."""
-    until_death = [sys.executable, "-I", "-S", str(child_exec.__file__), str(os.getpid()), str(int(signal.SIGKILL))]
     process = subprocess.Popen(
-        [*until_death, "-", "-", sys.executable, "-m", module, *arguments],
+        dying_with_us([sys.executable, "-m", module, *arguments]),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
@@ -69,8 +67,7 @@ def _started(
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process.pid)
         process.wait(20)
         if process.stdout is not None:
             process.stdout.close()

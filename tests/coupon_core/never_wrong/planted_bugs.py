@@ -32,7 +32,7 @@ from coupon_core.operations import (
     redeem,
     void,
 )
-from coupon_core.work import Call
+from coupon_core.work import Call, Work
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ BUGS = (
     Bug("a repeat is not compared", decide._answer_again, "if first.hash == entry.hash:", "if True:"),
     Bug("anybody may manage a campaign", Call.own_campaign, "if found.owner != self.party:", "if False:"),
     Bug("a suspended merchant goes on", decide._check_party, 'known[1] != "active"', 'known[1] == "closed"'),
-    Bug("time may go back", decide._tell_time, "entry.time > lane.clock", "entry.time != lane.clock"),
+    Bug("time may go back", Work.clock_at, "entry.time > clock", "entry.time != clock"),
     Bug("what is returned is never burned", give_back._lapse, 'policy == "burned"', 'policy == "never"'),
     Bug("a bearer's code stays free", redeem.take_bearer, "free[:] = [", "_ = ["),
     Bug("numbers begin anew in each batch", Recorder._line, "campaign.seq += 1", "campaign.seq = len(self.lines) + 1"),

@@ -132,7 +132,7 @@ def decide(work: Work, entry: Entry) -> None:
     if not_trusted is not None:
         work.dead.append((entry, *not_trusted))
         return
-    now = _tell_time(work, lane, entry)
+    now = lane.clock = work.clock_at(entry)
     first = work.outcomes.get(record.id)
     redriven = record.redrive and entry.writer == "gateway" and first is not None and first.status == DEAD
     if first is not None and not redriven and (now is None or now - first.at < OUTCOME_LIFE):
@@ -172,18 +172,6 @@ def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
         work.outcomes[outcome.command] = outcome
         work.new_outcomes.append(outcome)
         _reply(work, entry, outcome, outcome.at)
-
-
-def _tell_time(work: Work, lane: LaneState, entry: Entry) -> datetime | None:
-    """Move the lane's clock; None while told time was never told."""
-    if not work.told:
-        if lane.clock is None or entry.time > lane.clock:
-            lane.clock = entry.time
-    else:
-        at = entry.record.at if entry.record is not None else None
-        if at is not None and lane.clock is not None and at > lane.clock:
-            lane.clock = at
-    return lane.clock
 
 
 def _not_trusted(lane: LaneState, entry: Entry) -> tuple[str, str] | None:
@@ -230,11 +218,7 @@ def _refuse(call: Call, no: Refused) -> None:
     command = call.command
     user = getattr(command, "user", None) or getattr(getattr(command, "coupon", None), "user", None)
     order = getattr(command, "order", None)
-    if no.kept:
-        call.keep_refusal(None, no.refusal, user, order, no.coupon)
-    else:
-        call.work.not_kept += 1
-    entry, body = call.entry, no.told.as_json()
+    entry, body = call.entry, call.refuse(None, no, user, order)
     outcome = Outcome(call.record.id, entry.campaign, entry.hash, REFUSED, call.now, body, position=entry.offset)
     call.work.outcomes[call.record.id] = outcome
     call.work.new_outcomes.append(outcome)

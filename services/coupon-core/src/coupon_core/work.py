@@ -203,6 +203,14 @@ class Work:
     selection: Selection | None = None
     """What the void by filter being decided means, loaded for it."""
 
+    def clock_at(self, entry: Entry) -> datetime | None:
+        """What the lane's clock reads once this record has come; None while told time was never told."""
+        clock = self.lanes[entry.partition].clock
+        if not self.told:
+            return entry.time if clock is None or entry.time > clock else clock
+        at = entry.record.at if entry.record is not None else None
+        return at if at is not None and clock is not None and at > clock else clock
+
     def recorder(self, campaign: Campaign) -> Recorder:
         """The campaign's recorder in this batch."""
         found = self.recorders.get(campaign.id)
@@ -268,22 +276,25 @@ class Call:
         """Whether a person of the campaign's owner asks, not a till, an app or a tool."""
         return self.party == campaign.owner and self.record.actor.startswith("staff:")
 
-    def refuse_row(
-        self,
-        row: int,
-        refusal: Refusal,
-        user: str | None = None,
-        order: str | None = None,
-        coupon: int | None = None,
-    ) -> dict[str, Any]:
+    def refuse(self, row: int | None, no: Refused, user: str | None = None, order: str | None = None) -> dict[str, Any]:
+        """Keep the refusal of one row of a bulk command, or of all of it (None), or count it where it is not to be
+        kept; returns it as it stands in the answer.
+        """
+        if no.kept:
+            self._keep_refusal(row, no.refusal, user, order, no.coupon)
+        else:
+            self.work.not_kept += 1
+        return no.told.as_json()
+
+    def refuse_row(self, row: int, refusal: Refusal, user: str | None = None) -> dict[str, Any]:
         """Keep the refusal of one row of a bulk command; returns it as it stands in the answer."""
-        self.keep_refusal(row, refusal, user, order, coupon)
+        self._keep_refusal(row, refusal, user, None, None)
         return refusal.as_json()
 
-    def keep_refusal(
+    def _keep_refusal(
         self, row: int | None, refusal: Refusal, user: str | None, order: str | None, coupon: int | None
     ) -> None:
-        """Keep a refusal of the whole command, or of one row, with the campaign's place in its history."""
+        """With the campaign's place in its history."""
         campaign = None if self.entry.campaign is None else self.work.campaigns.get(self.entry.campaign)
         seq = None if campaign is None else campaign.seq
         self.work.refusals.append(StoredRefusal(self.entry, row, self.now, refusal, user, order, coupon, seq))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from contracts.commands import VoidMatching
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.selecting import (
@@ -70,7 +68,7 @@ async def _counted(
             more, searched = await _ranges(connection, campaign.number, searched, upto)
             ranges += more
     codes = await code_rows.unheld(connection, campaign.number, ranges) if ranges else []
-    now = _moment(work, entry)
+    now = work.clock_at(entry) or entry.time
     tally = await coupon_rows.tally_of(connection, command.matching, campaign, above, upto, now)
     return Selection(codes=codes, tally=tally)
 
@@ -82,11 +80,3 @@ async def _ranges(connection: Connection, campaign: int, above: int, upto: int) 
     full = [ranges[-1][1] for ranges in (exported, voided) if len(ranges) == RANGES_AT_ONCE]
     searched = min([upto, *full])
     return still_open(exported, voided, above, searched), searched
-
-
-def _moment(work: Work, entry: Entry) -> datetime:
-    """When the command will be decided."""
-    clock = work.lanes[entry.partition].clock
-    told = None if entry.record is None else entry.record.at
-    time = told if work.told else entry.time
-    return max(clock, time) if clock is not None and time is not None else clock or entry.time

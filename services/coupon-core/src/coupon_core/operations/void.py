@@ -51,11 +51,7 @@ def void(call: Call) -> dict[str, Any]:
             allow_coupon(campaign, found, "void", redeemed_at=redeemed_at(call.work, found))
         except Refused as no:
             refused += 1
-            if no.kept:
-                call.refuse_row(index, no.refusal, user=reference.user, coupon=no.coupon)
-            else:
-                call.work.not_kept += 1
-            rows.append({"row": index, "refusal": no.told.as_json()})
+            rows.append({"row": index, "refusal": call.refuse(index, no, user=reference.user)})
             continue
         _void(call, campaign, found, command.reason)
         rows.append({"row": index, "coupon": f"{campaign.text}.{found.number}"})

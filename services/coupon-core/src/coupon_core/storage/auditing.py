@@ -30,17 +30,18 @@ class Difference:
     found: str | None
 
 
-LEDGER = """
+VOID = """void AS (
+    SELECT campaign, sum(codes)::bigint AS codes FROM voided_range
+    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
+)"""
+LEDGER = f"""
 WITH counted AS (
     SELECT campaign, count(*) AS issued, count(*) FILTER (WHERE state = 1) AS held,
         count(*) FILTER (WHERE state = 2) AS reserved, count(*) FILTER (WHERE state = 3) AS redeemed,
         count(*) FILTER (WHERE state = 4) AS burned, count(*) FILTER (WHERE state = 5) AS voided,
         count(*) FILTER (WHERE state = 6) AS expired
     FROM coupon WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
-), void AS (
-    SELECT campaign, sum(codes)::bigint AS codes FROM voided_range
-    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
-)
+), {VOID}
 SELECT c.id, NULL::int, 'counter ' || each.name, each.coupons::text, each.counter::text
 FROM campaign c LEFT JOIN counted k ON k.campaign = c.number LEFT JOIN void v ON v.campaign = c.number
 CROSS JOIN LATERAL (VALUES
@@ -118,17 +119,14 @@ LEFT JOIN counted k ON k.campaign = p.campaign AND k.period = p.period AND k.beg
 WHERE ($1::bigint[] IS NULL OR p.campaign = ANY($1))
     AND CASE c.supply WHEN 'uploaded' THEN p.issued > coalesce(k.coupons, 0) ELSE p.issued <> coalesce(k.coupons, 0) END
 """
-NUMBERS = """
+NUMBERS = f"""
 WITH counted AS (
     SELECT campaign, count(*) AS coupons, max(number) AS greatest FROM coupon
     WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
 ), uploaded AS (
     SELECT campaign, count(*) AS codes FROM uploaded_code
     WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
-), void AS (
-    SELECT campaign, sum(codes)::bigint AS codes FROM voided_range
-    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
-)
+), {VOID}
 SELECT c.id, NULL::int, 'numbers used', c.last_number::text, used::text
 FROM campaign c LEFT JOIN counted k ON k.campaign = c.number LEFT JOIN uploaded u ON u.campaign = c.number
 LEFT JOIN void v ON v.campaign = c.number
@@ -145,7 +143,7 @@ SELECT c.id, NULL::int, 'stored code of coupon ' || k.number,
 FROM coupon k JOIN campaign c ON c.number = k.campaign
 WHERE ($1::bigint[] IS NULL OR k.campaign = ANY($1)) AND (k.code IS NOT NULL) <> (c.supply IN ('uploaded', 'given'))
 """
-EXPORTED = """
+EXPORTED = f"""
 WITH ranges AS (
     SELECT e.campaign, sum(e.last - e.first + 1 - held.coupons) AS outstanding
     FROM exported_range e CROSS JOIN LATERAL (
@@ -153,10 +151,7 @@ WITH ranges AS (
         WHERE k.campaign = e.campaign AND k.number BETWEEN e.first AND e.last
     ) held
     WHERE $1::bigint[] IS NULL OR e.campaign = ANY($1) GROUP BY e.campaign
-), void AS (
-    SELECT campaign, sum(codes)::bigint AS codes FROM voided_range
-    WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
-)
+), {VOID}
 SELECT c.id, NULL::int, 'exported codes nobody holds', o.outstanding::text, c.exported::text
 FROM campaign c LEFT JOIN ranges r ON r.campaign = c.number LEFT JOIN void v ON v.campaign = c.number
 CROSS JOIN LATERAL (SELECT coalesce(r.outstanding, 0) - coalesce(v.codes, 0) AS outstanding) o
