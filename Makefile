@@ -5,7 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
 # Processes that run tests, each with servers of its own (0: none beside this one).
-WORKERS ?= $(if $(filter external,$(SCRIP_TEST_BACKEND)),0,2)
+WORKERS ?= $(if $(filter external,$(SCRIP_TEST_BACKEND)),0,3)
 
 BIN := .venv/bin
 PARTS := libs services deploy tests examples benchmarks

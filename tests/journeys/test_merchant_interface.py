@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
+from contracts.merchants import SyncUsers
+from contracts.schedules import FileTask, OnceSchedule, SyncUsersAction
+from contracts.topics import MERCHANT_COMMANDS, SCHEDULE_COMMANDS
 from tests.support.demo_merchants import TOKEN, DemoMerchant, running_demo_merchant
 from tests.support.journeys import Journey, Shop, answered, code_of, offer, order, until
 
@@ -192,3 +196,46 @@ def ticks_of(journey: Journey, task: str) -> list[dict[str, Any]]:
 
 def runs_of(journey: Journey, shop: Shop) -> list[dict[str, Any]]:
     return list(journey.done("GET", f"/merchants/{shop.id}/sync-runs")["runs"])
+
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def redriven_twice(journey: Journey, command: UUID) -> None:
+    """Find the dead letter of a command that came too late, and have it sent again, and again."""
+    page = "/dead-letters?reason=too_late&limit=200"
+    letter = until(
+        f"the dead letter of {command}",
+        lambda: [each for each in journey.done("GET", page)["dead_letters"] if each["command"] == str(command)],
+    )[0]
+    for _ in range(2):
+        assert journey.scrip_json("dead-letters", "redrive", letter["id"])["command"] == str(command)
+
+
+def test_a_fetch_ordered_too_late_is_a_dead_letter_and_redriven_it_runs_once(journey: Journey, shop: Shop) -> None:
+    command, run = uuid4(), uuid4()
+    late = SyncUsers(id=command, actor="staff:journey", notafter=LONG_AGO, merchant=UUID(shop.id), run=run)
+    journey.send_work(MERCHANT_COMMANDS, late, shop.id)
+    redriven_twice(journey, command)
+    assert ended(journey, str(run))["status"] == "done"
+    assert len([each for each in runs_of(journey, shop) if each["run"] == str(run)]) == 1
+
+
+def test_a_timed_task_filed_too_late_is_a_dead_letter_and_redriven_it_ticks_once(journey: Journey, shop: Shop) -> None:
+    command, task = uuid4(), uuid4()
+    late = FileTask(
+        id=command,
+        actor="staff:journey",
+        notafter=LONG_AGO,
+        task=task,
+        name="Filed too late",
+        schedule=OnceSchedule(at=datetime.now(UTC)),
+        action=SyncUsersAction(merchant=UUID(shop.id)),
+    )
+    journey.send_work(SCHEDULE_COMMANDS, late, task)
+    redriven_twice(journey, command)
+    until(
+        "the run of the tick",
+        lambda: [each for each in runs_of(journey, shop) if each["task"] == str(task) and each["status"] == "done"],
+    )
+    assert len(ticks_of(journey, str(task))) == 1

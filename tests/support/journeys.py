@@ -22,12 +22,14 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 from confluent_kafka import Consumer, Producer, TopicPartition
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from contracts.commands import record_for
 from contracts.fields import Contract
+from contracts.merchants import MerchantCommand
 from contracts.partitioner import partition_of
-from contracts.topics import COUPON_COMMANDS, COUPON_EVENTS
+from contracts.topics import COUPON_COMMANDS, COUPON_EVENTS, MERCHANT_EVENTS, Topic
 from contracts.writers import Writer, sign
 from scrip.__main__ import app
 from scrip.platform import Platform
@@ -290,13 +292,20 @@ class Journey:
                 **envelope,
             },
         )
-        key, value = str(campaign).encode(), record.model_dump_json(exclude_none=True).encode()
-        signature = sign(writer or self.writer("gateway"), COUPON_COMMANDS.name, key, value)
-        lane = partition_of(key, self.platform.lanes)
-        producer = Producer({"bootstrap.servers": self.platform.bootstrap, "enable.idempotence": True})
-        producer.produce(COUPON_COMMANDS.name, value, key, lane, headers=[("scrip-writer", signature)])
-        assert producer.flush(PATIENCE_SECONDS) == 0
+        self._append(COUPON_COMMANDS, str(campaign), record, writer)
         return record.id
+
+    def send_work(self, topic: Topic, command: MerchantCommand, key: UUID | str) -> None:
+        """Append a command for the merchant adapter or the scheduler, signed as by the gateway."""
+        self._append(topic, str(key), command)
+
+    def _append(self, topic: Topic, key: str, record: BaseModel, writer: Writer | None = None) -> None:
+        value = record.model_dump_json(exclude_none=True).encode()
+        signature = sign(writer or self.writer("gateway"), topic.name, key.encode(), value)
+        producer = Producer({"bootstrap.servers": self.platform.bootstrap, "enable.idempotence": True})
+        partition = partition_of(key.encode(), topic.partition_count(self.platform.lanes))
+        producer.produce(topic.name, value, key.encode(), partition, headers=[("scrip-writer", signature)])
+        assert producer.flush(PATIENCE_SECONDS) == 0
 
     def outcome(self, command: UUID | str) -> httpx.Response:
         """What became of a command, once it is known."""
@@ -337,7 +346,8 @@ class Journey:
 
     def merchant_events(self, merchant: str, kind: str) -> list[dict[str, Any]]:
         """Events of this type in `merchant.events`, repeats dropped."""
-        found = self._read("merchant.events", partition_of(merchant.encode(), 8), merchant)
+        partitions = MERCHANT_EVENTS.partition_count(self.platform.lanes)
+        found = self._read(MERCHANT_EVENTS.name, partition_of(merchant.encode(), partitions), merchant)
         return list({event["id"]: event for event in found if event["type"] == kind}.values())
 
     def _read(self, topic: str, partition: int, key: str) -> list[dict[str, Any]]:

@@ -6,22 +6,24 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from contracts.describing import Described
 
 PLATFORM = "platform"
 """The party that owns internal campaigns; every other party is a merchant's id."""
 
 
-class Contract(BaseModel):
+class Contract(Described):
     """Base of what we accept: frozen, strict about unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_timedelta="iso8601")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="iso8601")
 
 
-class Fact(BaseModel):
+class Fact(Described):
     """Base of what we emit: readers ignore fields they do not know, so fields may be added."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def _at_most_64_bytes(value: str) -> str:
