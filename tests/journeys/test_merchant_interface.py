@@ -218,7 +218,15 @@ def test_a_fetch_ordered_too_late_is_a_dead_letter_and_redriven_it_runs_once(jou
     journey.send_work(MERCHANT_COMMANDS, late, shop.id)
     redriven_twice(journey, command)
     assert ended(journey, str(run))["status"] == "done"
-    assert len([each for each in runs_of(journey, shop) if each["run"] == str(run)]) == 1
+    told = until(
+        "the report",
+        lambda: [
+            event
+            for event in journey.merchant_events(shop.id, "scrip.merchant.users_synced.v1")
+            if event["run"] == str(run)
+        ],
+    )
+    assert [event["pages"] for event in told] == [3]
 
 
 def test_a_timed_task_filed_too_late_is_a_dead_letter_and_redriven_it_ticks_once(journey: Journey, shop: Shop) -> None:
