@@ -10,7 +10,8 @@ from coupon_core.work import UploadedCode
 UPLOADED = """
 SELECT u.campaign, u.position, u.code, u.shown, u.taken
 FROM unnest($1::bigint[], $2::text[]) AS wanted(campaign, code)
-JOIN uploaded_code u ON u.code = wanted.code AND u.campaign + 0 = wanted.campaign -- as in coupons.BY_USER
+JOIN uploaded_code u ON u.code = wanted.code
+AND u.campaign BETWEEN wanted.campaign AND wanted.campaign -- as in coupons.BY_USER
 """
 
 
