@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -49,9 +50,13 @@ def processor_seconds(running: Platform) -> dict[str, float]:
     taken = {}
     for name, pid in running.processes().items():
         process = psutil.Process(pid)
-        times = [process.cpu_times(), *(child.cpu_times() for child in process.children(recursive=True))]
-        ended = times[0].children_user + times[0].children_system
-        taken[name] = ended + sum(each.user + each.system for each in times)
+        seconds = 0.0
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile: its parent says how long it took
+                times = child.cpu_times()
+                seconds += times.user + times.system
+        times = process.cpu_times()
+        taken[name] = seconds + times.user + times.system + times.children_user + times.children_system
     return taken
 
 

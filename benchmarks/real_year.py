@@ -177,7 +177,7 @@ def _ours(year: Year, said: list[str]) -> tuple[float, float]:
 async def _through_core(running: Platform, year: Year) -> tuple[float, float]:
     commands = Commands(running)
     used = expired = 0.0
-    events = refusals = 0
+    events = gone = refusals = 0
     async with log_of(running) as log:
         await log.append(beginning(commands, year))
         for stretch in stretches(year):
@@ -185,10 +185,10 @@ async def _through_core(running: Platform, year: Year) -> tuple[float, float]:
             refused = sum(redemption.repeats for redemption in stretch.shown)
             events += len(stretch.shown) - refused
             refusals += refused
-            used += await _timed(log, use_of(commands, stretch), events, refusals)
-            now = year.figures(stretch.midnight)
+            used += await _timed(log, use_of(commands, stretch), events + gone, refusals)
+            gone = year.figures(stretch.midnight).expired
             events += sum(len(campaign.codes) for campaign in stretch.over)  # ended
-            expired += await _timed(log, clock_to(commands, stretch.midnight), events + now.expired, refusals)
+            expired += await _timed(log, clock_to(commands, stretch.midnight), events + gone, refusals)
     connection = await asyncpg.connect(running.database_admin_url)
     try:
         await _check(connection, year.figures())
