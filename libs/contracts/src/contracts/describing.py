@@ -48,10 +48,10 @@ def _own(model: type) -> dict[str, str]:
     except (OSError, TypeError):  # made at run time
         return {}
     body = ast.parse(textwrap.dedent(source)).body[0]
-    assert isinstance(body, ast.ClassDef)
+    fields = body.body if isinstance(body, ast.ClassDef) else []
     return {
         field.target.id: inspect.cleandoc(text.value.value)
-        for field, text in pairwise(body.body)
+        for field, text in pairwise(fields)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)
         and isinstance(text, ast.Expr)
