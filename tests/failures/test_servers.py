@@ -10,6 +10,7 @@ import pytest
 
 from coupon_core.lanes import emitting
 from coupon_core.storage.journal import REFUSALS, JournalRow
+from scrip import supervisor
 from scrip.backend import Backend
 from tests.failures.load import Load
 from tests.failures.test_processes import assert_nothing_differs
@@ -20,8 +21,12 @@ from tests.support.servers import local_backend
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Backend]:
-    """PostgreSQL and Kafka of this module's own, because it kills them."""
-    with local_backend() as backend:
+    """PostgreSQL and Kafka of this module's own, because it kills them.
+
+    What dies often is started again later and later, after up to half a minute; here always after a second.
+    """
+    with pytest.MonkeyPatch.context() as patch, local_backend() as backend:
+        patch.setattr(supervisor, "LONGEST_RESTART_SECONDS", supervisor.FIRST_RESTART_SECONDS)
         yield backend
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -29,7 +29,7 @@ from gateway.internal_api import (
     merchants,
     platform,
 )
-from gateway.parts import Parts
+from gateway.parts import Parts, parts_of
 
 INTERNAL = "/internal/v1"
 OWN = ("/internal/", "/catalogue/", "/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -59,11 +59,16 @@ def own_apis() -> FastAPI:
         events.router,
         dead_letters.router,
     ):
-        made.include_router(router, prefix=INTERNAL)
+        made.include_router(router, prefix=INTERNAL, dependencies=[Depends(_known_staff)])
     made.include_router(catalogue_routes.router)
     made.include_router(access_routes.router)
     made.add_exception_handler(HTTPException, _http_problem)
     return made
+
+
+async def _known_staff(request: Request) -> None:
+    """Raises RequestRefused (401): who is not known is not told what is wrong with the parameters."""
+    await parts_of(request).staff_door.identify(request)
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:

@@ -93,7 +93,9 @@ def described(
         _bodies.add(body)
         content["application/json"] = {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}
     if content:
-        extra["requestBody"] = {"required": True, "content": content}
+        # Whoever has nothing to say may send no body.
+        needed = body is None or bool(rows) or any(field.is_required() for field in body.model_fields.values())
+        extra["requestBody"] = {"required": needed, "content": content}
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "Done" if status < 202 else "Accepted", **({"model": model} if model else {})}
         for status, model in answers.items()

@@ -9,17 +9,14 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection broke amid a statement, and asyncpg lost its place in the protocol
     asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.QueryCanceledError,
+    asyncpg.OperatorInterventionError,  # shut down, crashed, cancelled
+    asyncpg.InsufficientResourcesError,  # disk or memory full, too many connections
+    asyncpg.TransactionRollbackError,  # serialization failure, deadlock
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.DiskFullError,
-    asyncpg.OutOfMemoryError,
+    asyncpg.ReadOnlySQLTransactionError,  # the primary became a standby
 )
 """Hold and try again: nothing is wrong with the records. Whether a commit went through is unknown."""
 
