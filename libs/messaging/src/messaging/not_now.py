@@ -6,7 +6,7 @@ import random
 
 import asyncpg
 
-_AWAY = (
+AWAY: tuple[type[Exception], ...] = (
     OSError,  # refused, reset, timed out
     TimeoutError,  # the pool had no connection, or a statement took too long
     asyncpg.PostgresConnectionError,
@@ -18,9 +18,10 @@ _AWAY = (
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # the primary became a standby
-    asyncpg.InternalClientError,
+    asyncpg.InternalClientError,  # the connection broke amid a statement, and asyncpg lost its place in the protocol
     asyncpg.exceptions.OutdatedSchemaCacheError,
 )
+"""All but InterfaceError, which says it only by its text."""
 # asyncpg tells a lost connection and a caller's mistake by the same class.
 _LOST_CONNECTION = ("connection is closed", "connection was closed", "pool is clos", "has been released back")
 
@@ -29,7 +30,7 @@ def database_is_away(error: BaseException) -> bool:
     """Whether doing the same again later may work without anybody changing anything."""
     if isinstance(error, asyncpg.InterfaceError):
         return any(text in str(error) for text in _LOST_CONNECTION)
-    return isinstance(error, _AWAY)
+    return isinstance(error, AWAY)
 
 
 def backoff_seconds(failures: int, *, first: float = 0.2, longest: float = 10.0) -> float:

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import asyncpg
 
-DATABASE_AWAY: tuple[type[Exception], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the connection broke amid a statement, and asyncpg lost its place in the protocol
-    asyncpg.CannotConnectNowError,
-    asyncpg.OperatorInterventionError,  # shut down, crashed, cancelled
-    asyncpg.InsufficientResourcesError,  # disk or memory full, too many connections
-    asyncpg.TransactionRollbackError,  # serialization failure, deadlock
-    asyncpg.LockNotAvailableError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,  # the primary became a standby
-)
+from messaging.not_now import AWAY
+
+DATABASE_AWAY: tuple[type[Exception], ...] = (*AWAY, asyncpg.InterfaceError)
 """Hold and try again: nothing is wrong with the records. Whether a commit went through is unknown."""
 
 DATA_REFUSED: type[Exception] = asyncpg.DataError
