@@ -150,6 +150,7 @@ class Core:
     def assigned_now(self, partitions: Iterable[int]) -> None:
         """The group gave us these partitions: take each over."""
         self.assigned = {tp.partition for tp in self.consumer.assignment()}
+        logger.info("The group gave us lanes.", action="lanes_given", partitions=sorted(partitions))
         for partition in partitions:
             self._start_taking(partition, confirm=False)
 
@@ -169,6 +170,15 @@ class Core:
         topic_partition = TopicPartition(TOPIC, partition)
         if topic_partition in self.consumer.assignment():
             self.consumer.pause(topic_partition)
+
+    def _take_anew(self, lane: Lane) -> None:
+        """Give up a lane that does not stand as we hold it, and take it over again.
+
+        Not when it was dropped meanwhile: what has taken its place, or will, knows better."""
+        lane.lost = True
+        if self.lanes.get(lane.partition) is lane:
+            self._drop(lane.partition)
+            self._start_taking(lane.partition, confirm=True)
 
     def _start_taking(self, partition: int, *, confirm: bool) -> None:
         old = self._taking.pop(partition, None)
@@ -325,10 +335,10 @@ class Core:
                     logger.info("The database is back.", action="database_back")
             except LanesLost as lost:
                 self._put_back(batch)
-                for partition in lost.partitions:
-                    logger.warning("A lane was lost.", action="lane_lost", partition=partition)
-                    self._drop(partition)
-                    self._start_taking(partition, confirm=True)
+                for lane, _ in batch:
+                    if lane.partition in lost.partitions:
+                        logger.warning("A lane was lost.", action="lane_lost", partition=lane.partition)
+                        self._take_anew(lane)
             except DATABASE_AWAY as error:
                 self._put_back(batch)
                 self.database_away = True
@@ -428,10 +438,7 @@ class Core:
                     error=str(error),
                 )
                 for lane in decided.lanes:
-                    lane.lost = True
-                    if self.lanes.get(lane.partition) is lane:
-                        self._drop(lane.partition)
-                        self._start_taking(lane.partition, confirm=True)
+                    self._take_anew(lane)
             else:
                 for lane in decided.lanes:
                     if not lane.lost:
