@@ -22,7 +22,14 @@ from contracts.commands import IssueCoupons
 from coupon_core import decide
 from coupon_core.__main__ import main
 
-issue = decide.OPERATIONS[IssueCoupons]
+issue, answer_again = decide.OPERATIONS[IssueCoupons], decide._answer_again
+
+def not_again(work, entry, first, now):
+    if isinstance(entry.record.data, IssueCoupons) and entry.record.data.rows[0].user == "repeated":
+        raise RuntimeError("planted")
+    answer_again(work, entry, first, now)
+
+decide._answer_again = not_again
 
 def with_bugs(call):
     answer, user = issue(call), call.command.rows[0].user
@@ -61,6 +68,12 @@ async def letter(core: CorePlatform, command: UUID) -> dict[str, Any]:
     return kept
 
 
+async def status_of(core: CorePlatform, command: UUID) -> Any:
+    """None while there is no outcome yet."""
+    response = await core.get(f"/commands/{command}")
+    return response.json()["status"] if response.status_code == 200 else None
+
+
 @pytest.mark.parametrize(("user", "action"), [("raises", "decision_broke"), ("miscounts", "write_refused")])
 async def test_our_bug_is_one_dead_letter_and_a_line_that_names_command_and_campaign_and_the_rest_goes_on(
     core: CorePlatform, user: str, action: str
@@ -76,3 +89,14 @@ async def test_our_bug_is_one_dead_letter_and_a_line_that_names_command_and_camp
     lines = [json.loads(line) for line in core.processes[0].log.read_text().splitlines() if line.startswith("{")]
     (told,) = [line for line in lines if line.get("action") == action]
     assert (told["command"], told["campaign"], told["party"]) == (str(bad.id), str(campaign), "platform")
+
+
+async def test_a_repeat_that_dies_of_our_bug_leaves_the_first_ones_outcome(core: CorePlatform) -> None:
+    campaign = await generated(core, "spring")
+    record = core.record(issuing("repeated"), campaign=campaign)
+    await core.append_record(record)
+    await until(lambda: status_of(core, record.id), why=core.log_ends)
+    await core.append_record(record)
+    await letter(core, record.id)
+    assert await status_of(core, record.id) == "done"
+    assert (await core.read(f"/campaigns/{campaign}"))["issued"] == 1

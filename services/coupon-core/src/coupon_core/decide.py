@@ -163,9 +163,16 @@ def decide(work: Work, entry: Entry) -> None:
 
 
 def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
-    """A dead letter; a command that died of our own bug has an outcome too, which a redrive may replace."""
+    """A dead letter; a command that died of our own bug has an outcome too, which a redrive may replace.
+
+    A repeat that dies leaves the first one's outcome as it is, and is not answered here: to make that answer may be
+    what broke. Who waits for it asks for the outcome."""
     work.dead.append((entry, reason, detail))
     if reason == "our_bug" and entry.record is not None and not entry.record.dryrun:
+        first = work.outcomes.get(entry.record.id)
+        goes_on = first is not None and first.status == RUNNING and entry.writer == "core"
+        if first is not None and first.status != DEAD and not goes_on:
+            return
         lane = work.lanes[entry.partition]
         at = lane.clock or entry.time
         outcome = Outcome(entry.record.id, entry.campaign, entry.hash, DEAD, at, None, position=entry.offset)

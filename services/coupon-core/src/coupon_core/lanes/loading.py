@@ -73,11 +73,12 @@ async def load(
 
     `kept`: by lane, campaigns that need not be read (`Lane.kept`); those touched are taken out of it.
     """
-    records = [entry.record for entry in entries if entry.record is not None and entry.dead is None]
-    commands = {record.id for record in records}
-    for record in records:
-        if type(record.data) is RunDue and record.data.waiting is not None:
-            commands.add(record.data.waiting.command)
+    commands: set[UUID] = set()
+    for entry in entries:
+        if entry.record is not None:
+            commands.add(entry.record.id)  # of the dead too: a repeat may not take the first one's place
+            if entry.dead is None and type(entry.record.data) is RunDue and entry.record.data.waiting is not None:
+                commands.add(entry.record.data.waiting.command)
     missing = [command for command in commands if command not in work.outcomes]
     if missing:
         for outcome in await outcome_rows.outcomes_of(connection, missing):
