@@ -24,7 +24,7 @@ from merchant_adapter.interfaces.profile import BearerAuthentication
 from tests.support.demo_merchants import TOKEN, DemoMerchant, running_demo_merchant
 from tests.support.web_servers import serving
 
-QUICK = HttpLimits(deadline_seconds=1)
+QUICK = HttpLimits(deadline_seconds=2)
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +76,7 @@ def saying(parrot: tuple[str, list[Response]]) -> Callable[[Response], str]:
 
 @pytest.fixture
 async def outbound(tls: ssl.SSLContext) -> AsyncIterator[Outbound]:
-    """A way out with a deadline of one second, allowed to call this machine."""
+    """A way out with a deadline of two seconds, allowed to call this machine."""
     outbound = Outbound(AddressPolicy(allow_local=True), QUICK, tls=tls)
     yield outbound
     await outbound.aclose()

@@ -150,7 +150,7 @@ class TestProduction:
         policy = AddressPolicy(ports=frozenset({443, canary.port}))
         transport = GuardedTransport(policy, resolve, tls, httpx.Limits())
         transport._inner = LoopbackOnly(transport._inner)  # type: ignore[assignment]
-        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=2) as client:
+        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=20) as client:
             with pytest.raises((AddressRefused, httpx.InvalidURL)):
                 await client.get(url.format(port=canary.port))
 
@@ -240,7 +240,7 @@ class TestAllowedLocal:
     ) -> None:
         transport = GuardedTransport(AddressPolicy(allow_local=True), resolve, tls, httpx.Limits())
         transport._inner = LoopbackOnly(transport._inner)  # type: ignore[assignment]
-        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=2) as client:
+        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=20) as client:
             with pytest.raises(AddressRefused):
                 await client.get(url.format(port=canary.port))
 
@@ -304,7 +304,7 @@ class TestTls:
         app = Starlette(routes=[Route("/health", health)])
         with serving(app, certificate=certificate) as address:
             port = httpx.URL(address).port
-            limits = HttpLimits(deadline_seconds=5)
+            limits = HttpLimits(deadline_seconds=20)
             outbound = Outbound(AddressPolicy(allow_local=True), limits, resolve=loopback, tls=trusting)
             interface = open_interface(outbound, "m", profile(f"https://{host}:{port}"))
             if good:

@@ -29,7 +29,7 @@ OPEN_SECONDS = 0.3
 @pytest.fixture
 async def outbound(tls: ssl.SSLContext) -> AsyncIterator[Outbound]:
     outbound = Outbound(
-        AddressPolicy(allow_local=True), HttpLimits(deadline_seconds=2), Breakers(3, OPEN_SECONDS), tls=tls
+        AddressPolicy(allow_local=True), HttpLimits(deadline_seconds=10), Breakers(3, OPEN_SECONDS), tls=tls
     )
     yield outbound
     await outbound.aclose()

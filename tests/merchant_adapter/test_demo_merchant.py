@@ -36,7 +36,7 @@ def scrip(merchant: DemoMerchant) -> Iterator[httpx.Client]:
 
 def client_of(merchant: DemoMerchant) -> httpx.Client:
     return httpx.Client(
-        base_url=merchant.address, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False, timeout=5
+        base_url=merchant.address, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False, timeout=20
     )
 
 

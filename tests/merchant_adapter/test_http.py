@@ -45,7 +45,7 @@ Saying = Callable[[Response], str]
 
 
 class TestSlowAndLarge:
-    """The faults last a minute; each test ends with the deadline of one second."""
+    """The faults last a minute; each test ends with the deadline of two seconds."""
 
     @pytest.fixture(autouse=True)
     async def long_before_the_fault_ends(self) -> AsyncIterator[None]:
@@ -54,10 +54,10 @@ class TestSlowAndLarge:
 
     async def test_a_drip_ends_at_the_deadline(self, interface: MerchantInterface, merchant: DemoMerchant) -> None:
         merchant.plant("users", "drip", seconds=60)
-        with pytest.raises(MerchantUnavailable, match="no whole answer within 1 s"):
+        with pytest.raises(MerchantUnavailable, match="no whole answer within 2 s"):
             await interface.list_users(None, 10)
         merchant.plant("deliver", "drip", seconds=60)
-        with pytest.raises(OutcomeUnknown, match="no whole answer within 1 s"):
+        with pytest.raises(OutcomeUnknown, match="no whole answer within 2 s"):
             await interface.deliver([a_delivery()])
 
     @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ class TestBulkheads:
         assert sum(isinstance(result, MerchantUnavailable) for result in results) >= 8
 
     async def test_live_clients_are_capped_and_those_at_work_are_kept(self, merchant: DemoMerchant) -> None:
-        limits = HttpLimits(deadline_seconds=2, live_clients=2)
+        limits = HttpLimits(deadline_seconds=10, live_clients=2)
         outbound = Outbound(AddressPolicy(allow_local=True), limits)
         merchant.plant("health", "timeout_before_apply", seconds=0.4)
         at_work = asyncio.ensure_future(open_interface(outbound, "m-0", profile(merchant.address)).health())
