@@ -1,8 +1,10 @@
 """The gateway's HTTP server with no work behind it: the limit of whatever the gateway answers.
 
-python -m benchmarks.bare_server FILE   → prints its port, then serves until it is ended
+python -m benchmarks.bare_server FILE [BOOTSTRAP]   → prints its port, then serves until it is ended
 
 A POST is read and answered 202 as the gateway acknowledges a command; a GET is answered with the bytes of FILE.
+With BOOTSTRAP a POST's body is given to that broker as a command first, and the answer waits for its acknowledgement:
+what the server and the Kafka client alone cost, with nothing of ours between them.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ import sys
 from pathlib import Path
 
 import uvloop
+from aiokafka import AIOKafkaProducer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contracts.topics import COUPON_COMMANDS
+from messaging.sending import producer_settings
 from process.health import serve
 
 ANSWER = b'{"status":"pending","command":"00000000-0000-0000-0000-000000000000"}'
@@ -26,7 +31,7 @@ STREAMED: Message = {"type": "http.response.start", "status": 200, "headers": [(
 PART = 64 * 1024
 
 
-def bare(content: bytes) -> ASGIApp:
+def bare(content: bytes, producer: AIOKafkaProducer | None) -> ASGIApp:
     """The application."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,6 +42,8 @@ def bare(content: bytes) -> ASGIApp:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         if scope["method"] == "POST":
+            if producer is not None:
+                await (await producer.send(COUPON_COMMANDS.name, body, b"key", partition=0))
             await send(POSTED)
             await send({"type": "http.response.body", "body": ANSWER})
             return
@@ -48,13 +55,17 @@ def bare(content: bytes) -> ASGIApp:
     return application
 
 
-async def run(content: bytes) -> None:
+async def run(content: bytes, bootstrap: str | None) -> None:
     """Serve until the process is ended."""
-    async with serve(bare(content), "127.0.0.1", 0) as port:
+    producer = None
+    if bootstrap is not None:
+        producer = AIOKafkaProducer(**producer_settings(bootstrap, client_id="bare"))
+        await producer.start()
+    async with serve(bare(content, producer), "127.0.0.1", 0) as port:
         print(port, flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(Path(sys.argv[1]).read_bytes()))
+        runner.run(run(Path(sys.argv[1]).read_bytes(), sys.argv[2] if len(sys.argv) > 2 else None))

@@ -21,6 +21,7 @@ from scrip.platform import Platform
 CLAIMS = 60_000
 LIMIT_CLAIMS = 20_000
 RIVAL_CLAIMS = 4_000
+BAR = 0.6
 CREATED = 3
 """Events of a new campaign."""
 BOUND = (
@@ -41,7 +42,7 @@ def run(campaigns: int = 1, name: str = "claim_hot") -> list[Figure]:
             limit=lambda: [drain.limit(running, LIMIT_CLAIMS)],
             rival=lambda: [asyncio.run(_rival(running, campaigns))],
         )
-    figure.notes.append(drain.note())
+    figure.notes += drain.notes(BAR)
     return [figure]
 
 

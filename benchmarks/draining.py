@@ -6,12 +6,13 @@ Limit: the seconds inside core's own load and write statements over the same com
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from benchmarks.core_alone import core_alone
-from benchmarks.platforms import Commands, Record, log_of
+from benchmarks.platforms import Commands, Record, log_of, processor_seconds
 from contracts.topics import COUPON_EVENTS
 from scrip.platform import Platform
 
@@ -30,6 +31,8 @@ class Drain:
     measured: Make
     statements: list[tuple[float, float]] = field(default_factory=list)
     """Microseconds per command inside the statements that read and those that write, of each run of `limit`."""
+    processors: list[dict[str, float]] = field(default_factory=list)
+    """Microseconds of processor time per command that each process took, of each run of `ours`."""
 
     def ours(self, running: Platform, count: int, processes: Sequence[str] = ("coupon_core",)) -> float:
         """Commands per second, from the first event to the last, by these processes of core."""
@@ -45,11 +48,17 @@ class Drain:
                 running.halt(name)
             backlog = self.measured(commands, ids, count)
             await log.append(backlog)
-            drained = asyncio.create_task(log.rate(COUPON_EVENTS.name, len(backlog)))
+            before_it: dict[str, float] = {}  # from the first event on: a process's start is not a command's work
+            drained = asyncio.create_task(
+                log.rate(COUPON_EVENTS.name, len(backlog), began=lambda: before_it.update(processor_seconds(running)))
+            )
             await asyncio.sleep(0.2)
             # Beside the counting, and all at once: who came first would be given the others' lanes.
             await asyncio.gather(*(asyncio.to_thread(running.resume, name) for name in processes))
-            return await drained
+            rate = await drained
+        taken = processor_seconds(running)
+        self.processors.append({name: 1e6 * (taken[name] - before_it[name]) / len(backlog) for name in taken})
+        return rate
 
     def limit(self, running: Platform, count: int) -> float:
         """Commands per second of the statements alone."""
@@ -66,7 +75,15 @@ class Drain:
         self.statements.append((1e6 * reading / len(records), 1e6 * writing / len(records)))
         return len(records) / (reading + writing)
 
-    def note(self) -> str:
-        """What the statements cost, for the figure's notes."""
+    def notes(self, bar: float) -> list[str]:
+        """What the statements cost and where processor time went, beside what `bar` of the limit would leave."""
         reading, writing = sorted(self.statements, key=sum)[len(self.statements) // 2]
-        return f"limit: {reading:.1f} µs of load and {writing:.1f} µs of write statements per command"
+        taken = sorted(self.processors, key=lambda run: sum(run.values()))[len(self.processors) // 2]
+        said = ", ".join(f"{name} {each:.0f}" for name, each in sorted(taken.items(), key=lambda one: -one[1]))
+        processors = os.cpu_count() or 1
+        return [
+            f"limit: {reading:.1f} µs of load and {writing:.1f} µs of write statements per command",
+            f"µs of processor time per command: {said}; {sum(taken.values()):.0f} in all. {bar:g} of the limit is "
+            f"{(reading + writing) / bar:.0f} µs, or {processors * (reading + writing) / bar:.0f} on {processors} "
+            "processors, for all of them, with none ever waiting for another",
+        ]

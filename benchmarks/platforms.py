@@ -195,8 +195,10 @@ class Log:
         except TimeoutError:
             raise TimeoutError(f"{topic} holds {there:,} records after {seconds:g} s, not {count:,}") from None
 
-    async def rate(self, topic: str, wanted: int, seconds: float = 110) -> float:
-        """Records per second on `topic`, from the first that appears until `wanted` more than now are there."""
+    async def rate(
+        self, topic: str, wanted: int, seconds: float = 110, *, began: Callable[[], None] = lambda: None
+    ) -> float:
+        """Records per second on `topic`, from the first that appears (`began`) until `wanted` more are there."""
         before = await self.count(topic)
         clock = asyncio.get_running_loop().time
         first: tuple[float, int] | None = None
@@ -205,6 +207,7 @@ class Log:
                 there = await self.count(topic) - before
                 if there and first is None:
                     first = (clock(), there)
+                    began()
                 if there >= wanted and first is not None:
                     return float((there - first[1]) / (clock() - first[0]))
                 await asyncio.sleep(0.02)

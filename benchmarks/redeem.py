@@ -19,6 +19,7 @@ from contracts.commands import MAX_ROWS, CouponReference, IssueCoupons, IssueRow
 from coupon_core.storage import Connection
 from scrip.platform import Platform
 
+BAR = 0.5
 REDEMPTIONS = 40_000
 LIMIT_REDEMPTIONS = 20_000
 RIVAL_REDEMPTIONS = 4_000
@@ -35,7 +36,7 @@ def run() -> list[Figure]:
             limit=lambda: [drain.limit(running, LIMIT_REDEMPTIONS)],
             rival=lambda: [asyncio.run(_rival(running))],
         )
-    figure.notes.append(drain.note())
+    figure.notes += drain.notes(BAR)
     return [figure]
 
 
