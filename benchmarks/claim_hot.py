@@ -42,7 +42,8 @@ def run(campaigns: int = 1, name: str = "claim_hot") -> list[Figure]:
             limit=lambda: [drain.limit(running, LIMIT_CLAIMS)],
             rival=lambda: [asyncio.run(_rival(running, campaigns))],
         )
-    figure.notes += drain.notes(BAR)
+        libraries = drain.libraries(running, LIMIT_CLAIMS)
+    figure.notes += [*drain.notes(BAR), libraries]
     return [figure]
 
 

@@ -7,8 +7,8 @@ seconds inside a statement, arguments included, are counted, apart for those tha
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -53,49 +53,55 @@ class Timed:
     connection: asyncpg.Connection[asyncpg.Record]
     reading: float = 0.0
     writing: float = 0.0
+    processor: float = 0.0
+    """Of those, the seconds this thread worked: asyncpg's, to make arguments and read rows."""
 
     async def fetch(self, *arguments: Any) -> list[asyncpg.Record]:
-        started = time.perf_counter()
-        try:
+        with self._reading():
             return await self.connection.fetch(*arguments)
-        finally:
-            self.reading += time.perf_counter() - started
 
     async def fetchval(self, *arguments: Any) -> Any:
-        started = time.perf_counter()
-        try:
+        with self._reading():
             return await self.connection.fetchval(*arguments)
-        finally:
-            self.reading += time.perf_counter() - started
 
     async def execute(self, *arguments: Any) -> str:
-        started = time.perf_counter()
-        try:
+        with self._writing():
             return await self.connection.execute(*arguments)
-        finally:
-            self.writing += time.perf_counter() - started
 
     async def copy_records_to_table(self, *arguments: Any, **more: Any) -> str:
-        started = time.perf_counter()
-        try:
+        with self._writing():
             return await self.connection.copy_records_to_table(*arguments, **more)
-        finally:
-            self.writing += time.perf_counter() - started
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        started = time.perf_counter()
         transaction = self.connection.transaction()
-        await transaction.start()
-        self.writing += time.perf_counter() - started
+        with self._writing():
+            await transaction.start()
         try:
             yield
         except BaseException:
             await transaction.rollback()
             raise
-        started = time.perf_counter()
-        await transaction.commit()
-        self.writing += time.perf_counter() - started
+        with self._writing():
+            await transaction.commit()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        started, worked = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            self.reading += time.perf_counter() - started
+            self.processor += time.thread_time() - worked
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        started, worked = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            self.writing += time.perf_counter() - started
+            self.processor += time.thread_time() - worked
 
 
 @dataclass

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from benchmarks.core_alone import core_alone
+from benchmarks.core_libraries import libraries_alone
 from benchmarks.platforms import Commands, Record, log_of, processor_seconds
 from contracts.topics import COUPON_EVENTS
 from scrip.platform import Platform
@@ -74,6 +75,18 @@ class Drain:
             reading, writing = alone.timed.reading - reading, alone.timed.writing - writing
         self.statements.append((1e6 * reading / len(records), 1e6 * writing / len(records)))
         return len(records) / (reading + writing)
+
+    def libraries(self, running: Platform, count: int) -> str:
+        """A note: what the libraries alone take of core's part. Call it after `ours`, whose records it reads."""
+        return asyncio.run(self._libraries(running, count))
+
+    async def _libraries(self, running: Platform, count: int) -> str:
+        async with core_alone(running) as alone:
+            ids = [uuid4() for _ in range(self.campaigns)]
+            await alone.decide(self.prepare(alone.commands, ids, count))
+            taken = await libraries_alone(running, alone, self.measured(alone.commands, ids, count))
+        said = ", ".join(f"{name} {each:.0f}" for name, each in taken.items())
+        return f"of core's part the libraries alone take {sum(taken.values()):.0f} µs: {said}"
 
     def notes(self, bar: float) -> list[str]:
         """What the statements cost and where processor time went, beside what `bar` of the limit would leave."""

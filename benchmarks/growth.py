@@ -54,10 +54,12 @@ async def _rates(running: Platform, sizes: Sequence[int]) -> tuple[dict[int, lis
         await alone.decide(created(alone.commands, [filler]))
         there = 0
         for size in sizes:
+            await alone.timed.connection.execute("SET statement_timeout = 0")  # core's own holds for what is measured
             for fill in (FILL_COUPONS, FILL_OUTCOMES):
                 await alone.timed.connection.execute(fill, filler, there + 1, size, timeout=600)
             await alone.timed.connection.execute("ANALYZE")
             await alone.timed.connection.execute("CHECKPOINT", timeout=600)
+            await alone.timed.connection.execute("RESET statement_timeout")
             there = size
             before = await _blocks_read(alone)
             rates[size] = [await _claims(alone) for _ in range(RUNS)]
