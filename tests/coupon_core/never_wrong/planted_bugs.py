@@ -53,7 +53,7 @@ BUGS = (
     Bug("exported codes do not count", Campaign.export, "self.exported += count", "self.exported += 0"),
     Bug("a moment too long alive", finding.settle, "call.now >= end", "call.now > end"),
     Bug("a reservation holds nobody off", lifecycle.allow_coupon, "order != coupon.reserved_order", "False"),
-    Bug("a repeated command acts again", decide.decide, "if first is not None and not redriven and", "if False and"),
+    Bug("a repeated command acts again", decide.decide, "if first is not None and not redriven:", "if False:"),
     Bug("a repeat is not compared", decide._answer_again, "if first.hash == entry.hash:", "if True:"),
     Bug("anybody may manage a campaign", Call.own_campaign, "if found.owner != self.party:", "if False:"),
     Bug("a suspended merchant goes on", decide._check_party, 'known[1] != "active"', 'known[1] == "closed"'),

@@ -19,6 +19,7 @@ from contracts.commands import (
     CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
+    CommandRecord,
     ExportCodes,
     GenerateCampaign,
     GenerateCodes,
@@ -133,9 +134,9 @@ def decide(work: Work, entry: Entry) -> None:
         work.dead.append((entry, *not_trusted))
         return
     now = lane.clock = work.clock_at(entry)
-    first = work.outcomes.get(record.id)
+    first = _remembered(work, record, now)
     redriven = record.redrive and entry.writer == "gateway" and first is not None and first.status == DEAD
-    if first is not None and not redriven and (now is None or now - first.at < OUTCOME_LIFE):
+    if first is not None and not redriven:
         _answer_again(work, entry, first, now)
         return
     moment = now or entry.time
@@ -162,6 +163,12 @@ def decide(work: Work, entry: Entry) -> None:
         _reply(work, entry, outcome, moment)
 
 
+def _remembered(work: Work, record: CommandRecord, now: datetime | None) -> Outcome | None:
+    """The outcome this command's id has, while it counts."""
+    first = work.outcomes.get(record.id)
+    return first if first is None or now is None or now - first.at < OUTCOME_LIFE else None
+
+
 def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
     """A dead letter; a command that died of our own bug has an outcome too, which a redrive may replace.
 
@@ -169,12 +176,11 @@ def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
     what broke. Who waits for it asks for the outcome."""
     work.dead.append((entry, reason, detail))
     if reason == "our_bug" and entry.record is not None and not entry.record.dryrun:
-        first = work.outcomes.get(entry.record.id)
+        at = work.lanes[entry.partition].clock or entry.time
+        first = _remembered(work, entry.record, at)
         goes_on = first is not None and first.status == RUNNING and entry.writer == "core"
         if first is not None and first.status != DEAD and not goes_on:
             return
-        lane = work.lanes[entry.partition]
-        at = lane.clock or entry.time
         outcome = Outcome(entry.record.id, entry.campaign, entry.hash, DEAD, at, None, position=entry.offset)
         work.outcomes[outcome.command] = outcome
         work.new_outcomes.append(outcome)
