@@ -14,7 +14,7 @@ from benchmarks import rival
 from benchmarks.claim_hot import CREATED, created
 from benchmarks.draining import Drain
 from benchmarks.measure import Figure, alternate
-from benchmarks.platforms import make_campaign, platform, processor_seconds, staff
+from benchmarks.platforms import make_campaign, median_run, platform, processor_microseconds, processor_seconds, staff
 from benchmarks.redeem import issues
 from coupon_core.storage import Connection
 from scrip.platform import Platform
@@ -36,9 +36,8 @@ def run() -> list[Figure]:
             limit=lambda: [500 * drain.limit(running, USERS)],
             rival=lambda: [asyncio.run(_rival(running))],
         )
-    middle = sorted(taken, key=lambda run: sum(run.values()))[len(taken) // 2]
-    said = ", ".join(f"{name} {each:.1f}" for name, each in sorted(middle.items(), key=lambda one: -one[1]))
-    figure.notes.append(f"µs of processor time per coupon: {said}")
+    said, whole = median_run(taken)
+    figure.notes.append(f"µs of processor time per coupon: {said}; {whole:.0f} in all")
     return [figure]
 
 
@@ -52,8 +51,7 @@ def _ours(running: Platform, taken: list[dict[str, float]]) -> float:
             f"/campaigns/{campaign}/issue", json={"users": users}, headers={"Idempotency-Key": str(uuid4())}
         )
         spent = time.perf_counter() - started
-    after = processor_seconds(running)
-    taken.append({name: 1e6 * (after[name] - before[name]) / USERS for name in after})
+    taken.append(processor_microseconds(running, before, USERS))
     if answer.status_code != 200 or answer.json()["accepted"] != USERS:
         raise RuntimeError(f"the bulk issue was answered {answer.status_code}: {answer.text[:300]}")
     return USERS / spent

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 import asyncpg
@@ -57,50 +57,41 @@ class Timed:
     """Of those, the seconds this thread worked: asyncpg's, to make arguments and read rows."""
 
     async def fetch(self, *arguments: Any) -> list[asyncpg.Record]:
-        with self._reading():
+        with self._counted("reading"):
             return await self.connection.fetch(*arguments)
 
     async def fetchval(self, *arguments: Any) -> Any:
-        with self._reading():
+        with self._counted("reading"):
             return await self.connection.fetchval(*arguments)
 
     async def execute(self, *arguments: Any) -> str:
-        with self._writing():
+        with self._counted("writing"):
             return await self.connection.execute(*arguments)
 
     async def copy_records_to_table(self, *arguments: Any, **more: Any) -> str:
-        with self._writing():
+        with self._counted("writing"):
             return await self.connection.copy_records_to_table(*arguments, **more)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         transaction = self.connection.transaction()
-        with self._writing():
+        with self._counted("writing"):
             await transaction.start()
         try:
             yield
         except BaseException:
             await transaction.rollback()
             raise
-        with self._writing():
+        with self._counted("writing"):
             await transaction.commit()
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _counted(self, kind: Literal["reading", "writing"]) -> Iterator[None]:
         started, worked = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            self.reading += time.perf_counter() - started
-            self.processor += time.thread_time() - worked
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        started, worked = time.perf_counter(), time.thread_time()
-        try:
-            yield
-        finally:
-            self.writing += time.perf_counter() - started
+            setattr(self, kind, getattr(self, kind) + time.perf_counter() - started)
             self.processor += time.thread_time() - worked
 
 

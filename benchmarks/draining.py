@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from benchmarks.core_alone import core_alone
+from benchmarks.core_alone import CoreAlone, core_alone
 from benchmarks.core_libraries import libraries_alone
-from benchmarks.platforms import Commands, Record, log_of, processor_seconds
+from benchmarks.platforms import Commands, Record, log_of, median_run, processor_microseconds, processor_seconds
 from contracts.topics import COUPON_EVENTS
 from scrip.platform import Platform
 
@@ -57,8 +58,7 @@ class Drain:
             # Beside the counting, and all at once: who came first would be given the others' lanes.
             await asyncio.gather(*(asyncio.to_thread(running.resume, name) for name in processes))
             rate = await drained
-        taken = processor_seconds(running)
-        self.processors.append({name: 1e6 * (taken[name] - before_it[name]) / len(backlog) for name in taken})
+        self.processors.append(processor_microseconds(running, before_it, len(backlog)))
         return rate
 
     def limit(self, running: Platform, count: int) -> float:
@@ -66,10 +66,7 @@ class Drain:
         return asyncio.run(self._limit(running, count))
 
     async def _limit(self, running: Platform, count: int) -> float:
-        async with core_alone(running) as alone:
-            ids = [uuid4() for _ in range(self.campaigns)]
-            await alone.decide(self.prepare(alone.commands, ids, count))
-            records = self.measured(alone.commands, ids, count)
+        async with self._prepared(running, count) as (alone, records):
             reading, writing = alone.timed.reading, alone.timed.writing
             await alone.decide(records)
             reading, writing = alone.timed.reading - reading, alone.timed.writing - writing
@@ -81,22 +78,27 @@ class Drain:
         return asyncio.run(self._libraries(running, count))
 
     async def _libraries(self, running: Platform, count: int) -> str:
+        async with self._prepared(running, count) as (alone, records):
+            taken = await libraries_alone(running, alone, records)
+        said = ", ".join(f"{name} {each:.0f}" for name, each in taken.items())
+        return f"of core's part the libraries alone take {sum(taken.values()):.0f} µs: {said}"
+
+    @asynccontextmanager
+    async def _prepared(self, running: Platform, count: int) -> AsyncIterator[tuple[CoreAlone, list[Record]]]:
+        """Core alone, with what the commands need decided, and the commands to measure."""
         async with core_alone(running) as alone:
             ids = [uuid4() for _ in range(self.campaigns)]
             await alone.decide(self.prepare(alone.commands, ids, count))
-            taken = await libraries_alone(running, alone, self.measured(alone.commands, ids, count))
-        said = ", ".join(f"{name} {each:.0f}" for name, each in taken.items())
-        return f"of core's part the libraries alone take {sum(taken.values()):.0f} µs: {said}"
+            yield alone, self.measured(alone.commands, ids, count)
 
     def notes(self, bar: float) -> list[str]:
         """What the statements cost and where processor time went, beside what `bar` of the limit would leave."""
         reading, writing = sorted(self.statements, key=sum)[len(self.statements) // 2]
-        taken = sorted(self.processors, key=lambda run: sum(run.values()))[len(self.processors) // 2]
-        said = ", ".join(f"{name} {each:.0f}" for name, each in sorted(taken.items(), key=lambda one: -one[1]))
+        said, whole = median_run(self.processors)
         processors = os.cpu_count() or 1
         return [
             f"limit: {reading:.1f} µs of load and {writing:.1f} µs of write statements per command",
-            f"µs of processor time per command: {said}; {sum(taken.values()):.0f} in all. {bar:g} of the limit is "
+            f"µs of processor time per command: {said}; {whole:.0f} in all. {bar:g} of the limit is "
             f"{(reading + writing) / bar:.0f} µs, or {processors * (reading + writing) / bar:.0f} on {processors} "
             "processors, for all of them, with none ever waiting for another",
         ]

@@ -68,6 +68,18 @@ def busy(running: Platform, before: dict[str, float], seconds: float) -> str:
     return f"of a processor: {', '.join(said)}"
 
 
+def processor_microseconds(running: Platform, before: dict[str, float], count: int) -> dict[str, float]:
+    """What each process has taken since `before` (`processor_seconds`) for each of `count` pieces of work."""
+    return {name: 1e6 * (now - before.get(name, 0.0)) / count for name, now in processor_seconds(running).items()}
+
+
+def median_run(runs: Sequence[dict[str, float]]) -> tuple[str, float]:
+    """Of several such measurements the middle one: each process in words, the greatest first, and their sum."""
+    middle = sorted(runs, key=lambda run: sum(run.values()))[len(runs) // 2]
+    said = (f"{name} {each:.1f}" for name, each in sorted(middle.items(), key=lambda one: -one[1]))
+    return ", ".join(said), sum(middle.values())
+
+
 def terms(**more: object) -> Terms:
     """Five off, for years, once per user."""
     return Terms.model_validate(
