@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +13,7 @@ from contracts.commands import (
     AdvanceClock,
     ClaimCoupon,
     ExportCodes,
+    GenerateCampaign,
     IssueCoupons,
     IssueRow,
     PauseCampaign,
@@ -24,7 +25,7 @@ from contracts.commands import (
 )
 from contracts.events import CouponExpired
 from coupon_core.model.validity import coupon_span
-from tests.support.deciding import MemoryLane, by_code, by_number, instant
+from tests.support.deciding import MemoryLane, by_code, by_number, instant, terms
 
 REDEEM = RedeemCoupon(coupon=by_number())
 
@@ -34,6 +35,30 @@ def lasting(lane: MemoryLane, days: int | None, waiting: int = 0, zone: str = "U
     if days is not None:
         validity["days_after_issue"] = days
     return lane.generate(validity=validity, **more)
+
+
+class TestNeverUsable:
+    """A campaign whose coupons nobody could ever use is refused, waiting days counted."""
+
+    @pytest.mark.parametrize(
+        ("waiting", "windows", "usable"),
+        [
+            (30, {}, True),  # received before the start or on its day: usable on the last day
+            (31, {}, False),
+            (1, {"irregular": [{"starts": "2026-03-01", "ends": "2026-03-01"}]}, False),
+            (1, {"irregular": [{"starts": "2026-03-01", "ends": "2026-03-02"}]}, True),
+            (28, {"weekly": [{"days": ["sun"], "opens": "08:00", "closes": "09:00"}]}, True),
+            (29, {"weekly": [{"days": ["sun"], "opens": "08:00", "closes": "09:00"}]}, False),
+        ],
+    )
+    def test_the_first_coupon_is_what_counts(self, waiting: int, windows: dict[str, Any], usable: bool) -> None:
+        lane = MemoryLane(start="2026-02-01T00:00:00Z")
+        validity = {"starts": "2026-03-01", "ends": "2026-03-31", "zone": "UTC", "waiting_days": waiting, **windows}
+        asked = GenerateCampaign(terms=terms(validity=validity), quantity=10)
+        if usable:
+            lane.done(asked, campaign=uuid4())
+        else:
+            assert lane.refused(asked, campaign=uuid4()) == "never_usable"
 
 
 class TestSpan:

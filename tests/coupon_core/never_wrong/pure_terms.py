@@ -16,6 +16,8 @@ START = datetime(2026, 5, 31, 23, 50, tzinfo=UTC)
 """When everything begins: ten minutes before a day, a week and a month begin in UTC."""
 ZONES = {"UTC": timedelta(0), "Asia/Tokyo": timedelta(hours=9)}
 DAY = timedelta(days=1)
+WEEKS = 60
+"""So many are worked out; nothing is played that takes longer."""
 
 
 class No(Exception):
@@ -37,9 +39,20 @@ class Hours:
     open: tuple[tuple[datetime, datetime], ...] = ()
 
 
+def each_week(opens: datetime, closes: datetime) -> tuple[tuple[datetime, datetime], ...]:
+    """This stretch, and the same in the weeks that follow: neither zone changes its clocks."""
+    return tuple((opens + week * 7 * DAY, closes + week * 7 * DAY) for week in range(WEEKS))
+
+
 HOURS = (
-    Hours(weekly=(contracts.WeeklyHours(days=("sun",), opens="22:00", closes="00:05"),), open=((at(-110), at(15)),)),
-    Hours("Asia/Tokyo", (contracts.WeeklyHours(days=("mon",), opens="08:55", closes="09:10"),), (), ((at(5), at(20)),)),
+    Hours(
+        "UTC", (contracts.WeeklyHours(days=("sun",), opens="22:00", closes="00:05"),), (), each_week(at(-110), at(15))
+    ),
+    Hours(
+        "Asia/Tokyo",
+        (contracts.WeeklyHours(days=("mon",), opens="08:55", closes="09:10"),),
+        open=each_week(at(5), at(20)),
+    ),
     Hours(
         irregular=(contracts.TimeRange(starts=at(5), ends=at(25)), contracts.TimeRange(starts=at(40), ends=at(70))),
         open=((at(5), at(25)), (at(40), at(70))),
@@ -215,13 +228,13 @@ class Terms:
 
     @property
     def never_usable(self) -> bool:
-        return self.open is not None and not any(
-            closes > self.starts and max(opens, self.starts) < self.ends for opens, closes in self.open
-        )
+        first, _ = self.span(self.starts)
+        stretches = [(self.starts, self.ends)] if self.open is None else self.open
+        return not any(closes > first and max(opens, first) < self.ends for opens, closes in stretches)
 
     def moments(self, now: datetime) -> list[datetime]:
-        """Moments at which something changes."""
-        hours = [moment for stretch in self.open or () for moment in stretch]
+        """Moments at which something changes, of opening hours the next ones only."""
+        hours = [moment for stretch in self.open or () for moment in stretch if moment < now + 2 * DAY]
         days = (
             [midnight(now, self.zone) + DAY] if self.days or self.waiting or self.limits or self.user_day_limit else []
         )

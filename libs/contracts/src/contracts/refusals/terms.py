@@ -22,7 +22,10 @@ class EndBeforeStart(Refusal):
 
 class NeverUsable(Refusal):
     code = "never_usable"
-    message = "None of the hours in which its coupons may be used lies between {starts} and {ends}."
+    message = (
+        "Its coupons could never be used: the first may be from {starts} on, and none of the hours allowed lies "
+        "between then and {ends}."
+    )
     starts: datetime
     ends: datetime
 

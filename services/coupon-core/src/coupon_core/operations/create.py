@@ -31,7 +31,7 @@ from coupon_core.model.hours import next_opening
 from coupon_core.model.lifecycle import allow, move
 from coupon_core.model.money import currencies
 from coupon_core.model.refused import Refused
-from coupon_core.model.validity import bounds, range_bounds
+from coupon_core.model.validity import bounds, coupon_span, range_bounds
 from coupon_core.model.worth import capacity, greatest_discount
 from coupon_core.operations.building import Plan, check_building_rules, plan_of
 from coupon_core.operations.generating import begin
@@ -45,8 +45,9 @@ def check_windows(validity: Validity, starts: datetime, ends: datetime) -> None:
         first, end = range_bounds(stretch.starts, stretch.ends, validity.zone)
         if end <= first:
             raise Refused(EndBeforeStart(starts=first, ends=end))
-    if next_opening(validity, starts, ends) is None:
-        raise Refused(NeverUsable(starts=starts, ends=ends))
+    first, _ = coupon_span(validity, starts, ends, starts)  # waiting days may leave nothing of the hours, or of all
+    if next_opening(validity, first, ends) is None:
+        raise Refused(NeverUsable(starts=first, ends=ends))
 
 
 def check_terms(call: Call, terms: Terms) -> tuple[datetime, datetime]:
