@@ -6,7 +6,9 @@ seconds inside a statement, arguments included, are counted, apart for those tha
 
 from __future__ import annotations
 
+import re
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from process.database import migrate
 from scrip.databases import quoted, with_database
 from scrip.platform import Platform
 
+TABLE = re.compile(r"\b(?:INSERT INTO|UPDATE|FROM|JOIN) (?!unnest)(\w+)")
 BATCH_RECORDS, BATCH_EFFECTS = 2_000, 10_000
 """As core's settings have them."""
 
@@ -55,44 +58,53 @@ class Timed:
     writing: float = 0.0
     processor: float = 0.0
     """Of those, the seconds this thread worked: asyncpg's, to make arguments and read rows."""
+    by_tables: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Seconds by kind and the tables a statement names."""
 
     async def fetch(self, *arguments: Any) -> list[asyncpg.Record]:
-        with self._counted("reading"):
+        with self._counted("reading", arguments[0]):
             return await self.connection.fetch(*arguments)
 
     async def fetchval(self, *arguments: Any) -> Any:
-        with self._counted("reading"):
+        with self._counted("reading", arguments[0]):
             return await self.connection.fetchval(*arguments)
 
     async def execute(self, *arguments: Any) -> str:
-        with self._counted("writing"):
+        with self._counted("writing", arguments[0]):
             return await self.connection.execute(*arguments)
 
-    async def copy_records_to_table(self, *arguments: Any, **more: Any) -> str:
-        with self._counted("writing"):
-            return await self.connection.copy_records_to_table(*arguments, **more)
+    async def copy_records_to_table(self, table: str, **more: Any) -> str:
+        with self._counted("writing", f"INSERT INTO {table}"):
+            return await self.connection.copy_records_to_table(table, **more)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         transaction = self.connection.transaction()
-        with self._counted("writing"):
+        with self._counted("writing", "BEGIN"):
             await transaction.start()
         try:
             yield
         except BaseException:
             await transaction.rollback()
             raise
-        with self._counted("writing"):
+        with self._counted("writing", "COMMIT"):
             await transaction.commit()
 
     @contextmanager
-    def _counted(self, kind: Literal["reading", "writing"]) -> Iterator[None]:
+    def _counted(self, kind: Literal["reading", "writing"], statement: str) -> Iterator[None]:
         started, worked = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            setattr(self, kind, getattr(self, kind) + time.perf_counter() - started)
+            taken = time.perf_counter() - started
+            setattr(self, kind, getattr(self, kind) + taken)
+            self.by_tables[_tables(kind, statement)] += taken
             self.processor += time.thread_time() - worked
+
+
+def _tables(kind: str, statement: str) -> str:
+    tables = dict.fromkeys(TABLE.findall(statement))
+    return f"{kind} {', '.join(tables)}" if tables else statement
 
 
 @dataclass

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Drain:
     measured: Make
     statements: list[tuple[float, float]] = field(default_factory=list)
     """Microseconds per command inside the statements that read and those that write, of each run of `limit`."""
+    by_tables: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Of those, by the tables they name, of all runs together."""
     processors: list[dict[str, float]] = field(default_factory=list)
     """Microseconds of processor time per command that each process took, of each run of `ours`."""
 
@@ -68,7 +71,10 @@ class Drain:
     async def _limit(self, running: Platform, count: int) -> float:
         async with self._prepared(running, count) as (alone, records):
             reading, writing = alone.timed.reading, alone.timed.writing
+            alone.timed.by_tables.clear()
             await alone.decide(records)
+            for tables, seconds in alone.timed.by_tables.items():
+                self.by_tables[tables] += seconds
             reading, writing = alone.timed.reading - reading, alone.timed.writing - writing
         self.statements.append((1e6 * reading / len(records), 1e6 * writing / len(records)))
         return len(records) / (reading + writing)
@@ -96,8 +102,10 @@ class Drain:
         reading, writing = sorted(self.statements, key=sum)[len(self.statements) // 2]
         said, whole = median_run(self.processors)
         processors = os.cpu_count() or 1
+        inside, by_tables = sum(self.by_tables.values()), sorted(self.by_tables.items(), key=lambda each: -each[1])
+        greatest = ", ".join(f"{tables} {seconds / inside:.0%}" for tables, seconds in by_tables[:6])
         return [
-            f"limit: {reading:.1f} µs of load and {writing:.1f} µs of write statements per command",
+            f"limit: {reading:.1f} µs of load and {writing:.1f} µs of write statements per command: {greatest}",
             f"µs of processor time per command: {said}; {whole:.0f} in all. {bar:g} of the limit is "
             f"{(reading + writing) / bar:.0f} µs, or {processors * (reading + writing) / bar:.0f} on {processors} "
             "processors, for all of them, with none ever waiting for another",
