@@ -16,7 +16,7 @@ from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds
 from coupon_core.operations.building import check_building_rules, plan_of
 from coupon_core.operations.create import check_terms
-from coupon_core.operations.manage import note_exhausted
+from coupon_core.operations.stock import note_exhausted
 from coupon_core.work import Call
 
 ANYTIME = frozenset(

@@ -19,9 +19,8 @@ from contracts.refusals import (
 from coupon_core.codes.generated import normalise
 from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.refused import Refused
-from coupon_core.operations.limits import note_pool_low
-from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.serials import own_codes, take_range
+from coupon_core.operations.stock import note_exhausted, note_pool_low
 from coupon_core.work import Call, UploadedCode
 
 

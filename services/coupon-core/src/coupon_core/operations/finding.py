@@ -11,8 +11,8 @@ from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import EXPIRED, HELD, REDEEMED, RESERVED, VOIDED, Campaign, Coupon
 from coupon_core.model.recording import Cause, instant
 from coupon_core.model.refused import Refused
-from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.serials import number_of_code, own_codes
+from coupon_core.operations.stock import note_exhausted
 from coupon_core.work import Call, UploadedCode, Work
 
 NO_ONE_YET = "bearer"

@@ -25,9 +25,9 @@ from coupon_core.model.eligibility import why_not_eligible
 from coupon_core.model.lifecycle import allow, none_left
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
-from coupon_core.operations.limits import Limits, note_pool_low
-from coupon_core.operations.manage import note_exhausted
+from coupon_core.operations.limits import Limits
 from coupon_core.operations.serials import take_number
+from coupon_core.operations.stock import note_exhausted, note_pool_low
 from coupon_core.work import Call
 
 

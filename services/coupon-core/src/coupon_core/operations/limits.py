@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.events import CampaignLimitReached, CampaignPoolLow
+from contracts.events import CampaignLimitReached
 from contracts.refusals import PeriodLimitReached, Refusal, UserDayLimitReached
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.periods import Period, period_end, period_limits, period_start
@@ -54,13 +54,3 @@ class Limits:
                     period=count.period, starts=count.begins, ends=count.ends, limit=count.most
                 )
                 self.call.work.recorder(self.campaign).campaign_event(self.call.cause, reached)
-
-
-def note_pool_low(call: Call, campaign: Campaign, before: int | None) -> None:
-    """Tell that the pool is low when this command took it from above the threshold; `before` is what was left then.
-
-    A replenishment above the threshold needs no mark: the next command that crosses it tells it again.
-    """
-    threshold, left = campaign.terms.low_pool_at, campaign.stock_left()
-    if threshold is not None and left is not None and left <= threshold and (before is None or before > threshold):
-        call.work.recorder(campaign).campaign_event(call.cause, CampaignPoolLow(left=left, threshold=threshold))

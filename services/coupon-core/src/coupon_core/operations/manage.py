@@ -6,50 +6,26 @@ from typing import Any
 
 from contracts.commands import MOST_STORED, ChangeQuantity, PauseCampaign, StopCampaign, VoidCampaign
 from contracts.events import (
-    CampaignExhausted,
     CampaignPaused,
     CampaignQuantityChanged,
-    CampaignReplenished,
     CampaignResumed,
     CampaignStopped,
     CampaignUnpublished,
 )
-from contracts.refusals import BudgetExhausted, QuantityBelowIssued, TooManyToStore
+from contracts.refusals import QuantityBelowIssued, TooManyToStore
 from coupon_core.model.campaign import Campaign
-from coupon_core.model.lifecycle import allow, move, none_left
+from coupon_core.model.lifecycle import allow, move
 from coupon_core.model.refused import Refused
 from coupon_core.operations.building import check_quantity, plan_of
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.operations.generating import are_written_down, write_missing
-from coupon_core.operations.limits import note_pool_low
 from coupon_core.operations.serials import check_code_space
+from coupon_core.operations.stock import note_exhausted, note_pool_low
 from coupon_core.work import Call
 
 
 def _answer(campaign: Campaign) -> dict[str, Any]:
     return {"campaign": campaign.text, "state": campaign.state}
-
-
-def note_exhausted(call: Call, campaign: Campaign) -> None:
-    """active → exhausted when nothing is left to give, exhausted → active when there is again."""
-    room = campaign.room()
-    if campaign.state == "active" and room is not None and room <= 0:
-        move(campaign, "exhaust", "exhausted")
-        exhausted = CampaignExhausted(
-            quantity=campaign.issued + campaign.exported,
-            by="budget" if isinstance(none_left(campaign), BudgetExhausted) else "quantity",
-            budget_reserved=None if campaign.budget is None else campaign.budget_reserved,
-            budget_spent=None if campaign.budget is None else campaign.budget_spent,
-        )
-        call.work.recorder(campaign).campaign_event(call.cause, exhausted)
-    elif campaign.state == "exhausted" and (room is None or room > 0):
-        move(campaign, "replenish", "active")
-        replenished = CampaignReplenished(
-            quantity=campaign.quantity,
-            budget_reserved=None if campaign.budget is None else campaign.budget_reserved,
-            budget_spent=None if campaign.budget is None else campaign.budget_spent,
-        )
-        call.work.recorder(campaign).campaign_event(call.cause, replenished)
 
 
 def pause(call: Call) -> dict[str, Any]:

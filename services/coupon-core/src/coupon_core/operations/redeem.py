@@ -30,8 +30,7 @@ from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.model.worth import capacity
 from coupon_core.operations.finding import Bearer, find, redeemed_at, release, settle
-from coupon_core.operations.limits import note_pool_low
-from coupon_core.operations.manage import note_exhausted
+from coupon_core.operations.stock import note_exhausted, note_pool_low
 from coupon_core.work import Call, Redemption
 
 USABLE = (HELD, RESERVED, REDEEMED)

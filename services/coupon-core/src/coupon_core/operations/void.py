@@ -23,8 +23,8 @@ from coupon_core.model.selecting import (
 )
 from coupon_core.operations.continuing import continue_campaign, refuse_cursor
 from coupon_core.operations.finding import Bearer, find, redeemed_at, settle
-from coupon_core.operations.manage import note_exhausted
 from coupon_core.operations.redeem import take_bearer
+from coupon_core.operations.stock import note_exhausted
 from coupon_core.work import Call
 
 
