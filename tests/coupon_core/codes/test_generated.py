@@ -11,13 +11,15 @@ from coupon_core.codes import ff1
 from coupon_core.codes.generated import (
     ALPHABET,
     BLOCK_SIZE,
-    BLOCKS,
     LENGTH,
     SERIALS,
     GeneratedCodes,
     block_of,
+    index_of,
     last_four,
     normalise,
+    number_at,
+    serial_at,
     version_of,
 )
 from tests.support.figures import show
@@ -82,7 +84,14 @@ class TestTheCodeOfASerial:
     def test_belongs_to_a_block_of_65_536(self) -> None:
         assert BLOCK_SIZE == 65_536
         assert (block_of(0), block_of(65_535), block_of(65_536)) == (0, 0, 1)
-        assert block_of(SERIALS - 1) == BLOCKS - 1
+        assert block_of(SERIALS - 1) == (1 << 25) - 1
+
+    @given(some.integers(1, 10**9), some.integers(0, (1 << 25) - 1))
+    def test_stands_for_a_number_of_its_campaign_and_back(self, number: int, block: int) -> None:
+        serial = serial_at(block, number)
+        assert block_of(serial) == block
+        assert number_at(index_of(number), serial) == number
+        assert (index_of(65_536), index_of(65_537)) == (0, 1)
 
 
 class TestVersions:

@@ -20,7 +20,6 @@ from pydantic import (
 
 from contracts.fields import CodeText, Contract, Count, Currency, Flag, Minor, Party, Text, written_out
 
-ORIGINS = ("internal", "external")
 Origin = Literal["internal", "external"]
 CampaignState = Literal["draft", "generating", "active", "paused", "exhausted", "ended", "stopped", "failed"]
 CouponState = Literal["held", "reserved", "redeemed", "burned", "voided", "expired"]

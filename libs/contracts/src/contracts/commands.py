@@ -17,7 +17,6 @@ from contracts.campaigns import (
     GeneratedSupply,
     GivenSupply,
     SharedSupply,
-    Supply,
     Terms,
     TermsChange,
     UploadedSupply,
@@ -477,7 +476,6 @@ COMMANDS: tuple[type[Contract], ...] = (
 LANE_WIDE: frozenset[type[Contract]] = frozenset(
     {RunDue, AdvanceClock, SetBuildingRules, SetCodeKey, SetMerchant, SetTool}
 )
-CAMPAIGN_SUPPLIES = Supply
 
 
 def type_of(command: type[Contract]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coupon_core.codes.generated import BLOCK_BITS
+from coupon_core.codes.generated import index_of
 from coupon_core.model.campaign import Campaign
 from coupon_core.operations.serials import code_of_number, codes_of_range
 from coupon_core.work import Work
@@ -19,9 +19,9 @@ MOST_EXPORTED = 2_000
 def block_indexes(body: dict[str, Any]) -> set[int]:
     """Indexes, within its campaign, of the blocks of serials whose coupons stand in this result."""
     if _lists_codes(body):
-        return set(range((body["first"] - 1) >> BLOCK_BITS, ((body["last"] - 1) >> BLOCK_BITS) + 1))
+        return set(range(index_of(body["first"]), index_of(body["last"]) + 1))
     rows = [body, *body.get("rows", ())]
-    return {(_number(row["coupon"]) - 1) >> BLOCK_BITS for row in rows if "coupon" in row and "refusal" not in row}
+    return {index_of(_number(row["coupon"])) for row in rows if "coupon" in row and "refusal" not in row}
 
 
 def with_codes(work: Work, campaign: Campaign | None, body: dict[str, Any] | None) -> dict[str, Any] | None:

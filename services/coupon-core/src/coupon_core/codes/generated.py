@@ -23,7 +23,6 @@ SERIALS = 1 << SERIAL_BITS
 # A campaign takes serials from its lane's share by whole blocks.
 BLOCK_BITS = 16
 BLOCK_SIZE = 1 << BLOCK_BITS
-BLOCKS = SERIALS // BLOCK_SIZE
 LONGEST_CODE = 64
 
 _ZERO_BITS = BITS - SERIAL_BITS
@@ -156,6 +155,21 @@ def version_of(code: str) -> int | None:
 def block_of(serial: int) -> int:
     """The block of 65,536 serials that this one belongs to."""
     return serial >> BLOCK_BITS
+
+
+def index_of(number: int) -> int:
+    """Which of its campaign's blocks, from 0, has the serial of the coupon with this number."""
+    return (number - 1) >> BLOCK_BITS
+
+
+def serial_at(block: int, number: int) -> int:
+    """The serial of the coupon with this number, where its campaign's block for it is known."""
+    return (block << BLOCK_BITS) | ((number - 1) & (BLOCK_SIZE - 1))
+
+
+def number_at(index: int, serial: int) -> int:
+    """The number of the coupon with this serial, whose block is its campaign's with this index."""
+    return (index << BLOCK_BITS) + (serial & (BLOCK_SIZE - 1)) + 1
 
 
 def normalise(code: str) -> str | None:

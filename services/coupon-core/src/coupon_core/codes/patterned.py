@@ -4,7 +4,7 @@ The code of the campaign's n-th number is a keyed permutation of n - 1 within th
 FF1 over bits (`ff1.Permutation.of_bits`) with the campaign's id as tweak, taken again while the result lies outside
 the space ("cycle walking": at most one bit of the domain is outside, so two rounds on average). So the codes of a
 campaign differ from one another by construction, the same campaign always has the same codes, and a code read back
-names its number by arithmetic. An invented code passes with the chance numbers used / space, which `too_few` bounds.
+names its number by arithmetic. An invented code passes with the chance numbers used / space, bounded by `space_needed`.
 """
 
 from __future__ import annotations

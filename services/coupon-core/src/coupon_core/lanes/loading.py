@@ -24,7 +24,7 @@ from contracts.commands import (
     VoidMatching,
 )
 from coupon_core.answering import block_indexes
-from coupon_core.codes.generated import BLOCK_BITS, normalise
+from coupon_core.codes.generated import block_of, index_of, normalise, number_at
 from coupon_core.lanes.selecting import load_selection
 from coupon_core.model.campaign import REDEEMED, Campaign, Coupon
 from coupon_core.model.periods import Period, period_limits, period_start
@@ -147,8 +147,8 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
                     if code is not None:
                         wanted.uploaded[number, code] = None
             case ExportCodes():
-                # Blocks beyond the one that the last number stands in are taken by no campaign yet.
-                wanted.block_indexes[number, campaign.last_number >> BLOCK_BITS] = None
+                # Blocks beyond the one that the next number stands in are taken by no campaign yet.
+                wanted.block_indexes[number, index_of(campaign.last_number + 1)] = None
     return wanted
 
 
@@ -173,7 +173,7 @@ def _want_new(wanted: _Wanted, work: Work, campaign: Campaign, rows: Sequence[tu
         wanted.expected[number] += len(rows)
         if campaign.pattern is not None:
             return
-        for index in range(campaign.last_number >> BLOCK_BITS, ((campaign.last_number + len(rows)) >> BLOCK_BITS) + 1):
+        for index in range(index_of(campaign.last_number + 1), index_of(campaign.last_number + len(rows) + 1) + 1):
             wanted.block_indexes[number, index] = None
 
 
@@ -182,7 +182,7 @@ def _want_reference(work: Work, wanted: _Wanted, campaign: Campaign, reference: 
     if reference.number is not None:
         wanted.numbers[number, reference.number] = None
         if campaign.takes_blocks():
-            wanted.block_indexes[number, (reference.number - 1) >> BLOCK_BITS] = None
+            wanted.block_indexes[number, index_of(reference.number)] = None
         return
     if reference.code is None or campaign.supply == "shared":
         if reference.user is not None:
@@ -214,7 +214,7 @@ def _want_all_redemptions(wanted: _Wanted, campaign: int, reference: CouponRefer
 
 async def _load_blocks(connection: Connection, work: Work, wanted: _Wanted) -> None:
     serials = {key: work.codes.serial_of(key[1]) for key in wanted.generated}
-    blocks = {serial >> BLOCK_BITS for serial in serials.values() if serial is not None} - work.blocks.keys()
+    blocks = {block_of(serial) for serial in serials.values() if serial is not None} - work.blocks.keys()
     found: list[tuple[int, int, int, int]] = []
     if blocks:
         found += await code_rows.blocks_by_number(connection, list(blocks))
@@ -226,10 +226,10 @@ async def _load_blocks(connection: Connection, work: Work, wanted: _Wanted) -> N
         work.block_at[campaign, index] = (block, version)
     ranges: list[tuple[int, int]] = list(wanted.ranges)
     for (campaign, code), serial in serials.items():
-        at = None if serial is None else work.blocks.get(serial >> BLOCK_BITS)
+        at = None if serial is None else work.blocks.get(block_of(serial))
         if serial is None or at is None or at[0] != campaign:
             continue
-        number = (at[1] << BLOCK_BITS) + (serial & 0xFFFF) + 1
+        number = number_at(at[1], serial)
         wanted.numbers[campaign, number] = None
         if (campaign, code) in wanted.returned:
             wanted.returned.add((campaign, number))

@@ -15,8 +15,6 @@ from coupon_core.operations.serials import number_of_code, own_codes
 from coupon_core.operations.stock import note_exhausted
 from coupon_core.work import Call, UploadedCode, Work
 
-NO_ONE_YET = "bearer"
-
 
 class Bearer:
     """A code that left the platform, or came with an upload, and that nobody holds yet."""

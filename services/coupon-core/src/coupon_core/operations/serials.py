@@ -12,7 +12,17 @@ import numpy
 
 from contracts.campaigns import CodePattern
 from contracts.refusals import CodeSpaceTooSmall
-from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes, Symbols, texts_of, version_of
+from coupon_core.codes.generated import (
+    BLOCK_SIZE,
+    GeneratedCodes,
+    Symbols,
+    block_of,
+    index_of,
+    number_at,
+    serial_at,
+    texts_of,
+    version_of,
+)
 from coupon_core.codes.patterned import PatternedCodes, patterned, space_needed
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.refused import Refused
@@ -58,10 +68,10 @@ def symbols_of_range(
         return own.symbols_of(first, last - first + 1)
     made: list[Symbols] = []
     while first <= last:
-        index, offset = divmod(first - 1, BLOCK_SIZE)
+        index = index_of(first)
         block, version = block_at[campaign.number, index]
-        count = min(last - first + 1, BLOCK_SIZE - offset)
-        made.append(codes.symbols_of((block << BLOCK_BITS) | offset, count, version))
+        count = min(last, (index + 1) * BLOCK_SIZE) - first + 1
+        made.append(codes.symbols_of(serial_at(block, first), count, version))
         first += count
     return made[0] if len(made) == 1 else numpy.concatenate(made)
 
@@ -74,8 +84,8 @@ def code_of_number(work: Work, campaign: Campaign, number: int) -> str:
     own = own_codes(work.codes, campaign)
     if own is not None:
         return own.code_of(number)
-    block, version = work.block_at[campaign.number, (number - 1) >> BLOCK_BITS]
-    return work.codes.code_of((block << BLOCK_BITS) | ((number - 1) & (BLOCK_SIZE - 1)), version)
+    block, version = work.block_at[campaign.number, index_of(number)]
+    return work.codes.code_of(serial_at(block, number), version)
 
 
 def number_of_code(work: Work, campaign: Campaign, code: str) -> int | None:
@@ -87,10 +97,10 @@ def number_of_code(work: Work, campaign: Campaign, code: str) -> int | None:
     serial = work.codes.serial_of(code)
     if serial is None:
         return None
-    found = work.blocks.get(serial >> BLOCK_BITS)
+    found = work.blocks.get(block_of(serial))
     if found is None or found[0] != campaign.number or found[2] != version_of(code):
         return None
-    number = (found[1] << BLOCK_BITS) + (serial & (BLOCK_SIZE - 1)) + 1
+    number = number_at(found[1], serial)
     return number if number <= campaign.last_number else None
 
 
@@ -108,7 +118,7 @@ def take_range(call: Call, campaign: Campaign, count: int) -> tuple[int, int]:
     """The campaign's next `count` numbers, first and last; moves `last_number`. No code is computed."""
     first, last = campaign.last_number + 1, campaign.last_number + count
     if campaign.takes_blocks():
-        for index in range((first - 1) >> BLOCK_BITS, ((last - 1) >> BLOCK_BITS) + 1):
+        for index in range(index_of(first), index_of(last) + 1):
             _block_at(call, campaign, index)
     campaign.last_number = last
     call.work.next_codes.pop(campaign.number, None)  # computed ahead for numbers now taken
@@ -118,16 +128,16 @@ def take_range(call: Call, campaign: Campaign, count: int) -> tuple[int, int]:
 def _next_codes(call: Call, campaign: Campaign, ahead: int) -> deque[str]:
     """Codes of the numbers that follow, within one block."""
     work = call.work
-    index, offset = divmod(campaign.last_number, BLOCK_SIZE)
-    count = min(max(ahead, work.expected.get(campaign.number, 0)), BLOCK_SIZE - offset)
+    first = campaign.last_number + 1
+    index = index_of(first)
+    count = min(max(ahead, work.expected.get(campaign.number, 0)), (index + 1) * BLOCK_SIZE - campaign.last_number)
     own = own_codes(work.codes, campaign)
     if own is not None:
-        first = campaign.last_number + 1
         return deque([own.code_of(first)] if count == 1 else own.codes_of(first, count))
     block, version = _block_at(call, campaign, index)
     campaign.block = (index, block, version)
-    first = (block << BLOCK_BITS) | offset
-    return deque([work.codes.code_of(first, version)] if count == 1 else work.codes.codes_of(first, count, version))
+    serial = serial_at(block, first)
+    return deque([work.codes.code_of(serial, version)] if count == 1 else work.codes.codes_of(serial, count, version))
 
 
 def _block_at(call: Call, campaign: Campaign, index: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from contracts.campaigns import CouponState
 from contracts.identifiers import split_coupon_id
 from contracts.refusals import CouponNotFound, NotThisUsersCoupon
-from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, last_four, normalise, version_of
+from coupon_core.codes.generated import block_of, last_four, normalise, number_at, version_of
 from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
 from coupon_core.model.recording import instant
 from coupon_core.model.worth import capacity
@@ -233,11 +233,11 @@ async def _place_of_serial(
     serial = source.codes.serial_of(code)
     if serial is None:
         return None
-    found = await searching.campaign_of_block(connection, party, serial >> BLOCK_BITS, redeemable=redeemable)
+    found = await searching.campaign_of_block(connection, party, block_of(serial), redeemable=redeemable)
     if found is None or found[2] != version_of(code):
         return None
     campaign, index, _ = found
-    number = (index << BLOCK_BITS) + (serial & (BLOCK_SIZE - 1)) + 1
+    number = number_at(index, serial)
     return (campaign, number) if number <= campaign.last_number else None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from coupon_core.codes.generated import BLOCK_BITS, BLOCK_SIZE, GeneratedCodes, Symbols
+from coupon_core.codes.generated import GeneratedCodes, Symbols, block_of, index_of, serial_at
 from coupon_core.lanes.looking_up import CommandLog
 from coupon_core.lanes.loop import Core
 from coupon_core.model.campaign import Campaign
@@ -51,7 +51,7 @@ class Source:
         """Blocks of the coupons first to last of a generated supply, as `symbols_between` takes them."""
         if not campaign.takes_blocks():
             return {}
-        indexes = range((first - 1) >> BLOCK_BITS, ((last - 1) >> BLOCK_BITS) + 1)
+        indexes = range(index_of(first), index_of(last) + 1)
         found = await blocks_at(connection, [(campaign.number, index) for index in indexes])
         return {(number, index): (block, version) for block, number, index, version in found}
 
@@ -65,22 +65,16 @@ class Source:
         self, connection: Connection, coupons: Sequence[tuple[Campaign, CouponView]]
     ) -> list[str | None]:
         """The code of each coupon, in the same order."""
-        wanted = {
-            (campaign.number, (coupon.number - 1) >> BLOCK_BITS)
-            for campaign, coupon in coupons
-            if campaign.takes_blocks()
-        }
+        wanted = {(campaign.number, index_of(coupon.number)) for campaign, coupon in coupons if campaign.takes_blocks()}
         blocks: dict[tuple[int, int], tuple[int, int]] = {}
         if wanted:
             for block, campaign_number, index, version in await blocks_at(connection, list(wanted)):
                 blocks[campaign_number, index] = (block, version)
         serials: dict[tuple[int, int], tuple[int, int]] = {}
         for campaign, coupon in coupons:
-            number = coupon.number - 1
-            at = blocks.get((campaign.number, number >> BLOCK_BITS))
+            at = blocks.get((campaign.number, index_of(coupon.number)))
             if at is not None:
-                serial = (at[0] << BLOCK_BITS) | (number & (BLOCK_SIZE - 1))
-                serials[campaign.number, coupon.number] = (at[1], serial)
+                serials[campaign.number, coupon.number] = (at[1], serial_at(at[0], coupon.number))
         generated = code_of_each(self.codes, set(serials.values()))
 
         def code(campaign: Campaign, coupon: CouponView) -> str | None:
@@ -100,7 +94,7 @@ class Source:
 def code_of_each(codes: GeneratedCodes, serials: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
     """Codes by (key version, serial): runs that are dense enough in one go, the others one by one."""
     made: dict[tuple[int, int], str] = {}
-    for (version, _), group in groupby(sorted(serials), lambda pair: (pair[0], pair[1] >> BLOCK_BITS)):
+    for (version, _), group in groupby(sorted(serials), lambda pair: (pair[0], block_of(pair[1]))):
         members = [serial for _, serial in group]
         first, count = members[0], members[-1] - members[0] + 1
         if len(members) > 1 and count <= SPARSE * len(members):
