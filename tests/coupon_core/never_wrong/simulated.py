@@ -25,13 +25,13 @@ from coupon_core.decide import BARRIERS, decide
 from coupon_core.lanes import loading
 from coupon_core.lanes.reading import TOPIC, Reader
 from coupon_core.lanes.writing import journal_rows
-from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
+from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon, Redemption
 from coupon_core.model.lane import Facts, LaneState
 from coupon_core.model.periods import Period
 from coupon_core.model.selecting import of_all
 from coupon_core.operations import generating
 from coupon_core.storage.journal import COMMANDS, EVENTS
-from coupon_core.work import DueRange, Entry, Outcome, PeriodCount, Redemption, UploadedCode, Work
+from coupon_core.work import DueRange, Entry, Outcome, PeriodCount, UploadedCode, Work
 from tests.coupon_core.never_wrong.asking import AT_FIRST, VERBS, Asker
 from tests.coupon_core.never_wrong.asking_terms import MERCHANTS, Dice
 from tests.coupon_core.never_wrong.judging import (

@@ -12,7 +12,7 @@ from contracts.answers import Reply
 from contracts.commands import CommandRecord
 from contracts.refusals import CampaignNotFound, Refusal
 from coupon_core.codes.generated import GeneratedCodes
-from coupon_core.model.campaign import Campaign, Coupon
+from coupon_core.model.campaign import Campaign, Coupon, Redemption
 from coupon_core.model.lane import LaneState
 from coupon_core.model.periods import Period
 from coupon_core.model.recording import Cause, Recorder
@@ -76,34 +76,6 @@ class StoredRefusal:
     coupon: int | None = None
     seq: int | None = None
     """The latest event of the campaign by then; None: there was no campaign."""
-
-
-@dataclass(slots=True)
-class Redemption:
-    """One redemption row; `returned_at` set when all of it was undone."""
-
-    campaign: int
-    coupon: int
-    number: int
-    order: str | None
-    amount: int | None
-    discount: int | None
-    party: str
-    actor: str
-    at: datetime
-    command: UUID
-    returned_at: datetime | None = None
-    return_reason: str | None = None
-    returned: int | None = None
-    """Minor units of the discount given back so far."""
-    restored: int | None = None
-    """Uses, or minor units of a balance, that the coupon got again; fewer than were returned where they lapsed."""
-    new: bool = False
-    changed: bool = False
-
-    def left(self) -> int:
-        """What of the discount can still be given back, in minor units."""
-        return (self.discount or 0) - (self.returned or 0)
 
 
 @dataclass(slots=True)

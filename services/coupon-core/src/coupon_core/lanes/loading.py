@@ -337,7 +337,7 @@ async def _due_slice(connection: Connection, work: Work, entry: Entry) -> DueRan
     ending: list[tuple[int, int, int]] = []
     running: list[Campaign] = []
     for campaign in due:
-        open_coupons = campaign.counts[1] + campaign.counts[2]
+        open_coupons = campaign.open_coupons()
         if left <= 0 or (running and now >= campaign.ends) or (ending and now < campaign.ends):
             more = True  # one kind per slice, in order
             break

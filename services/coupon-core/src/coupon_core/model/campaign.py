@@ -1,4 +1,4 @@
-"""A campaign, its counters and a coupon, as they stand while a batch is decided."""
+"""A campaign with its counters, a coupon and its redemptions, as they stand while a batch is decided."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ STATE_NAMES = {
     VOIDED: "voided",
     EXPIRED: "expired",
 }
+STATE_NUMBERS = {name: state for state, name in STATE_NAMES.items()}
 LIVE_STATES = ("active", "paused", "exhausted")
 
 
@@ -49,6 +50,34 @@ class Coupon:
     """`spent` or `reserved_units` is another one than in its row."""
     shown: str | None = None
     """The code as its merchant wrote it, for the answer; only where it was just given out."""
+
+
+@dataclass(slots=True)
+class Redemption:
+    """One redemption row; `returned_at` set when all of it was undone."""
+
+    campaign: int
+    coupon: int
+    number: int
+    order: str | None
+    amount: int | None
+    discount: int | None
+    party: str
+    actor: str
+    at: datetime
+    command: UUID
+    returned_at: datetime | None = None
+    return_reason: str | None = None
+    returned: int | None = None
+    """Minor units of the discount given back so far."""
+    restored: int | None = None
+    """Uses, or minor units of a balance, that the coupon got again; fewer than were returned where they lapsed."""
+    new: bool = False
+    changed: bool = False
+
+    def left(self) -> int:
+        """What of the discount can still be given back, in minor units."""
+        return (self.discount or 0) - (self.returned or 0)
 
 
 @dataclass(slots=True, eq=False)
@@ -211,6 +240,10 @@ class Campaign:
             self.budget_reserved += (self.left(coupon) - before) * self.unit_worth()
         coupon.changed = True
         self.changed = True
+
+    def open_coupons(self) -> int:
+        """How many are held or reserved: what can still expire."""
+        return self.counts[HELD] + self.counts[RESERVED]
 
     def room(self) -> int | None:
         """How many more may be issued or exported; None: no bound."""

@@ -24,13 +24,13 @@ from coupon_core.model.campaign import (
     EXPIRED,
     HELD,
     RESERVED,
-    STATE_NAMES,
+    STATE_NUMBERS,
     VOIDED,
     Campaign,
     Coupon,
+    Redemption,
 )
 from coupon_core.model.chain import linked
-from coupon_core.work import Redemption
 
 LINE = re.compile(
     rb'^\{"specversion":"1\.0","id":"[^"]+:(\d+)","source":"/coupon-core","type":"([^"]+)",'
@@ -39,8 +39,7 @@ LINE = re.compile(
 )
 """An event: sequence number, type, coupon number, time. Anchored to the line: no text within one can look like it."""
 ISSUED = EVENT_TYPES[events.CouponIssued]
-NUMBER_OF = {name: state for state, name in STATE_NAMES.items()}
-ENDS_IN = {EVENT_TYPES[event]: NUMBER_OF[state] for event, state in ENDS.items()}
+ENDS_IN = {EVENT_TYPES[event]: STATE_NUMBERS[state] for event, state in ENDS.items()}
 """By type, the state a coupon is in afterwards; types that are not here leave a coupon of one use as it was."""
 
 
@@ -287,7 +286,7 @@ class Folding:
         coupon, campaign, data = self._coupon(told), self._at_work(), told.data
         discount: int = data["discount"] or 0
         campaign.use(coupon, self._units(discount), discount)
-        state = NUMBER_OF[data.get("state", "redeemed")]
+        state = STATE_NUMBERS[data.get("state", "redeemed")]
         if coupon.state != state:
             self._move(coupon, state)
         coupon.redemptions = data["redemption"]

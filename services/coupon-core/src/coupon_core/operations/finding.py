@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from contracts.commands import CouponReference
 from contracts.events import CouponReleased
 from contracts.refusals import CouponNotFound, NotThisUsersCoupon
 from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import EXPIRED, HELD, REDEEMED, RESERVED, VOIDED, Campaign, Coupon
-from coupon_core.model.recording import Cause, instant
+from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.serials import number_of_code, own_codes
 from coupon_core.operations.stock import note_exhausted
@@ -107,36 +108,28 @@ def settle(call: Call, campaign: Campaign, coupon: Coupon) -> None:
         return
     end = campaign.own_end(coupon) or campaign.ends
     if call.now >= end:
-        expire(call.work, call.cause, campaign, coupon, instant(end))
+        expire(call, campaign, coupon, instant(end))
         if campaign.budget is not None and call.now < campaign.ends:
             note_exhausted(call, campaign)  # what it had reserved is free
     elif coupon.state == RESERVED and coupon.due_at is not None and call.now >= coupon.due_at:
-        release(call.work, call.cause, campaign, coupon, "timed_out")
+        release(call, campaign, coupon, "timed_out")
 
 
-def expire(work: Work, cause: Cause, campaign: Campaign, coupon: Coupon, due: str) -> None:
+def expire(call: Call, campaign: Campaign, coupon: Coupon, due: str) -> None:
     """held or reserved → expired."""
     campaign.move(coupon, EXPIRED)
     coupon.reserved_order = coupon.due_at = coupon.reserved_units = None
-    work.recorder(campaign).expired(cause, coupon.number, coupon.user, due)
+    call.work.recorder(campaign).expired(call.cause, coupon.number, coupon.user, due)
 
 
-def release(work: Work, cause: Cause, campaign: Campaign, coupon: Coupon, why: str) -> None:
+def release(call: Call, campaign: Campaign, coupon: Coupon, why: Literal["released", "timed_out"]) -> None:
     """reserved → held."""
     order = coupon.reserved_order or ""
     campaign.move(coupon, HELD)
     coupon.reserved_order = coupon.reserved_units = None
     coupon.due_at = campaign.own_end(coupon)
-    work.recorder(campaign).coupon_event(
-        cause,
-        coupon.number,
-        CouponReleased(
-            coupon=coupon.number,
-            user=coupon.user,
-            order=order,
-            why="timed_out" if why == "timed_out" else "released",
-        ),
-    )
+    released = CouponReleased(coupon=coupon.number, user=coupon.user, order=order, why=why)
+    call.work.recorder(campaign).coupon_event(call.cause, coupon.number, released)
 
 
 def redeemed_at(work: Work, coupon: Coupon) -> datetime | None:

@@ -13,13 +13,13 @@ from contracts.refusals import (
     RedemptionNotFound,
     ReturnAboveRedeemed,
 )
-from coupon_core.model.campaign import BURNED, HELD, REDEEMED, RESERVED, STATE_NAMES, Campaign, Coupon
+from coupon_core.model.campaign import BURNED, HELD, REDEEMED, RESERVED, STATE_NAMES, Campaign, Coupon, Redemption
 from coupon_core.model.lifecycle import allow_coupon
 from coupon_core.model.refused import Refused
 from coupon_core.operations.finding import Bearer, find, settle
 from coupon_core.operations.redeem import redeemable_campaign, what_is_left
 from coupon_core.operations.stock import note_exhausted
-from coupon_core.work import Call, Redemption
+from coupon_core.work import Call
 
 Lapse = Literal["policy", "over", "budget"]
 

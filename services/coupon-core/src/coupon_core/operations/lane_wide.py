@@ -47,14 +47,14 @@ def run_due(call: Call) -> dict[str, Any]:
                 if not over:
                     settle(call, campaign, coupon)
                 elif campaign.lasting:
-                    expire(call.work, call.cause, campaign, coupon, instant(campaign.span_of(coupon)[1]))
+                    expire(call, campaign, coupon, instant(campaign.span_of(coupon)[1]))
                 else:
-                    expire(call.work, call.cause, campaign, coupon, ends)
+                    expire(call, campaign, coupon, ends)
             happened += len(coupons)
             if over and coupons:
                 campaign.swept = coupons[-1].number
                 campaign.changed = True
-            if over and campaign.counts[1] == 0 and campaign.counts[2] == 0:
+            if over and campaign.open_coupons() == 0:
                 call.work.set_due(campaign, None)
                 if campaign.state in LIVE_STATES:
                     move(campaign, "end", "ended")

@@ -20,7 +20,7 @@ from contracts.refusals import (
     OutsideHours,
     TooManyRedemptions,
 )
-from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, STATE_NAMES, Campaign, Coupon
+from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, STATE_NAMES, Campaign, Coupon, Redemption
 from coupon_core.model.discount import discount_of
 from coupon_core.model.eligibility import why_not_eligible
 from coupon_core.model.hours import is_open, next_opening
@@ -31,7 +31,7 @@ from coupon_core.model.refused import Refused
 from coupon_core.model.worth import capacity
 from coupon_core.operations.finding import Bearer, find, redeemed_at, release, settle
 from coupon_core.operations.stock import note_exhausted, note_pool_low
-from coupon_core.work import Call, Redemption
+from coupon_core.work import Call
 
 USABLE = (HELD, RESERVED, REDEEMED)
 MOST_REDEMPTIONS = 32_767
@@ -237,5 +237,5 @@ def release_coupon(call: Call) -> dict[str, Any]:
         raise Refused(CouponNotReserved(coupon=coupon_id, state="not held"), found.number)
     settle(call, campaign, found)
     allow_coupon(campaign, found, "release", order=command.order)
-    release(call.work, call.cause, campaign, found, "released")
+    release(call, campaign, found, "released")
     return {"coupon": coupon_id, "state": "held"}

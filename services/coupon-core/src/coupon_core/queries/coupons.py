@@ -16,7 +16,7 @@ from contracts.campaigns import CouponState
 from contracts.identifiers import split_coupon_id
 from contracts.refusals import CouponNotFound, NotThisUsersCoupon
 from coupon_core.codes.generated import block_of, last_four, normalise, number_at, version_of
-from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon
+from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, STATE_NUMBERS, Campaign, Coupon, Redemption
 from coupon_core.model.recording import instant
 from coupon_core.model.worth import capacity
 from coupon_core.operations.serials import own_codes
@@ -34,12 +34,10 @@ from coupon_core.queries.source import Source, instant_or_none
 from coupon_core.storage import Connection, reading, searching
 from coupon_core.storage.coupons import coupons_by_number, redemptions_of
 from coupon_core.storage.reading import CouponView
-from coupon_core.work import Redemption
 
 LARGEST_PAGE = 1_000
 MOST_FOUND = 200
 """A search gives at most so many coupons and so many refusals."""
-STATE_NUMBERS = {name: state for state, name in STATE_NAMES.items()}
 
 
 class OfPartyWithCodes(OfParty):

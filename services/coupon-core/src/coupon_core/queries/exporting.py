@@ -28,11 +28,11 @@ from starlette.types import Message, Receive, Scope, Send
 from contracts.campaigns import CouponState
 from contracts.events import EVENT_TYPES
 from coupon_core.codes.generated import BLOCK_SIZE
-from coupon_core.model.campaign import STATE_NAMES, Campaign
+from coupon_core.model.campaign import STATE_NAMES, STATE_NUMBERS, Campaign
 from coupon_core.queries import code_columns
 from coupon_core.queries.asking import Number, Problem, Search, campaign_named, campaign_not_found, parameters
 from coupon_core.queries.campaigns import OfParty, visible_campaign
-from coupon_core.queries.coupons import STATE_NUMBERS, coupon_item, may_list_codes
+from coupon_core.queries.coupons import coupon_item, may_list_codes
 from coupon_core.queries.events import BEGINNING
 from coupon_core.queries.source import Source
 from coupon_core.storage import reading

@@ -9,10 +9,9 @@ from datetime import datetime
 import asyncpg
 
 from contracts.commands import CouponFilter
-from coupon_core.model.campaign import EXPIRED, Campaign, Coupon
+from coupon_core.model.campaign import EXPIRED, Campaign, Coupon, Redemption
 from coupon_core.model.selecting import Tally
 from coupon_core.storage import Connection
-from coupon_core.work import Redemption
 
 COLUMNS = (
     "k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at, "
