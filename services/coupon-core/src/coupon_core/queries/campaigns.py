@@ -93,10 +93,18 @@ def _generation(campaign: Campaign, as_of: datetime | None) -> dict[str, Any] | 
     return {"done": done, "total": total, "rate": None if rate is None else round(rate, 1), "eta": eta}
 
 
+async def visible_with_clock(
+    connection: Connection, campaign: UUID, party: str | None
+) -> tuple[Campaign, datetime | None] | None:
+    """The campaign and its lane's clock; None: there is no such campaign, or the party may not know of it."""
+    found = await reading.campaign_with_clock(connection, campaign)
+    return found if found is not None and (party is None or found[0].visible_to(party)) else None
+
+
 async def visible_campaign(connection: Connection, campaign: UUID, party: str | None) -> Campaign:
     """The campaign, for those who may know of it. Raises Problem 404 for all others."""
-    found = await reading.campaign_with_clock(connection, campaign)
-    if found is None or (party is not None and not found[0].visible_to(party)):
+    found = await visible_with_clock(connection, campaign, party)
+    if found is None:
         raise campaign_not_found()
     return found[0]
 
@@ -105,8 +113,8 @@ async def one(source: Source, request: Request) -> dict[str, Any]:
     """GET /campaigns/{id}."""
     asked = parameters(request, OfParty)
     async with source.pool.acquire() as connection:
-        found = await reading.campaign_with_clock(connection, campaign_named(request))
-    if found is None or (asked.party is not None and not found[0].visible_to(asked.party)):
+        found = await visible_with_clock(connection, campaign_named(request), asked.party)
+    if found is None:
         raise campaign_not_found()
     campaign, clock = found
     return campaign_item(campaign, source.now(clock))

@@ -8,12 +8,14 @@ from uuid import UUID
 from starlette.requests import Request
 
 from coupon_core.answering import block_indexes, with_codes
+from coupon_core.model.campaign import Campaign
 from coupon_core.model.recording import instant
 from coupon_core.queries.asking import Parameters, Problem, parameters
 from coupon_core.queries.source import Source
+from coupon_core.storage import Connection
 from coupon_core.storage.codes import blocks_at
 from coupon_core.storage.reading import outcome_with_campaign
-from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Work
+from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Outcome, Work
 
 STATUS_NAMES = {DONE: "done", REFUSED: "refused", DEAD: "dead"}
 
@@ -21,17 +23,9 @@ STATUS_NAMES = {DONE: "done", REFUSED: "refused", DEAD: "dead"}
 async def one(source: Source, request: Request) -> dict[str, Any]:
     """GET /commands/{id}: as its reply was, or 404 while there is no outcome."""
     parameters(request, Parameters)
-    try:
-        command = UUID(request.path_params["command"])
-    except ValueError:
-        raise command_not_found() from None
+    command = command_named(request)
     async with source.snapshot() as connection:
-        found = await outcome_with_campaign(connection, command)
-        if found is None:
-            raise command_not_found()
-        outcome, campaign = found
-        if outcome.status == RUNNING:
-            raise Problem(404, "command_running", "The command is accepted; its work goes on in slices.", retry=True)
+        outcome, campaign = await decided(connection, command)
         work = Work({}, source.core.told, source.core.partitions, source.codes)
         if campaign is not None and campaign.takes_blocks() and outcome.status == DONE:
             wanted = [(campaign.number, index) for index in block_indexes(outcome.body or {})]
@@ -47,5 +41,23 @@ async def one(source: Source, request: Request) -> dict[str, Any]:
     }
 
 
-def command_not_found() -> Problem:
+def command_named(request: Request) -> UUID:
+    """The command of the path. Raises Problem 404: a text that is no id names nothing."""
+    try:
+        return UUID(request.path_params["command"])
+    except ValueError:
+        raise _not_found() from None
+
+
+async def decided(connection: Connection, command: UUID) -> tuple[Outcome, Campaign | None]:
+    """What became of a command, and its campaign, where that exists. Raises Problem 404 while there is no outcome."""
+    found = await outcome_with_campaign(connection, command)
+    if found is None:
+        raise _not_found()
+    if found[0].status == RUNNING:
+        raise Problem(404, "command_running", "The command is accepted; its work goes on in slices.", retry=True)
+    return found
+
+
+def _not_found() -> Problem:
     return Problem(404, "command_not_found", "No such command was decided: it is on its way, or was never sent.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import Field, model_validator
 from starlette.requests import Request
@@ -29,7 +30,7 @@ from coupon_core.queries.asking import (
     coupon_not_found,
     parameters,
 )
-from coupon_core.queries.campaigns import OfParty, visible_campaign
+from coupon_core.queries.campaigns import OfParty, visible_campaign, visible_with_clock
 from coupon_core.queries.source import Source, instant_or_none
 from coupon_core.storage import Connection, reading, searching
 from coupon_core.storage.coupons import coupons_by_number, redemptions_of
@@ -149,18 +150,24 @@ async def _codes_after(
     return found[:limit], len(found) > limit
 
 
+async def visible_coupon(
+    connection: Connection, campaign: UUID, number: int, party: str | None
+) -> tuple[Campaign, CouponView]:
+    """The coupon with this number, for those who may know of its campaign. Raises Problem 404 for all others."""
+    found = await visible_with_clock(connection, campaign, party)
+    coupons = [] if found is None else await searching.coupons_at(connection, party, [(found[0].number, number)])
+    if found is None or not coupons:
+        raise coupon_not_found()
+    return found[0], coupons[0]
+
+
 async def one(source: Source, request: Request) -> dict[str, Any]:
     """GET /coupons/{coupon id}."""
     asked = parameters(request, OfPartyWithCodes)
-    campaign_id, number = coupon_named(request)
+    named = coupon_named(request)
     async with source.snapshot() as connection:
-        found = await reading.campaign_with_clock(connection, campaign_id)
-        if found is None or (asked.party is not None and not found[0].visible_to(asked.party)):
-            raise coupon_not_found()
-        coupons = await searching.coupons_at(connection, asked.party, [(found[0].number, number)])
-        if not coupons:
-            raise coupon_not_found()
-        items = await _whole(source, connection, coupons, asked.party, with_codes=asked.codes == "1")
+        _, coupon = await visible_coupon(connection, *named, asked.party)
+        items = await _whole(source, connection, [coupon], asked.party, with_codes=asked.codes == "1")
     return items[0]
 
 

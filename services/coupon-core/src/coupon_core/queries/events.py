@@ -11,10 +11,11 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from coupon_core.queries.asking import Number, Parameters, campaign_named, coupon_named, coupon_not_found, parameters
+from coupon_core.queries.asking import Number, Parameters, campaign_named, coupon_named, parameters
 from coupon_core.queries.campaigns import OfParty, visible_campaign
+from coupon_core.queries.coupons import visible_coupon
 from coupon_core.queries.source import Source
-from coupon_core.storage import reading, searching
+from coupon_core.storage import reading
 from coupon_core.storage.journal import unpacked
 
 LARGEST_PAGE = 1_000
@@ -50,17 +51,12 @@ async def of_campaign(source: Source, request: Request) -> Response:
 async def of_coupon(source: Source, request: Request) -> Response:
     """GET /coupons/{coupon id}/history: the coupon's events in order."""
     asked = parameters(request, OfParty)
-    campaign_id, number = coupon_named(request)
+    named = coupon_named(request)
     async with source.snapshot() as connection:
-        found = await reading.campaign_with_clock(connection, campaign_id)
-        if found is None or (asked.party is not None and not found[0].visible_to(asked.party)):
-            raise coupon_not_found()
-        campaign = found[0]
-        coupons = await searching.coupons_at(connection, asked.party, [(campaign.number, number)])
-        if not coupons:
-            raise coupon_not_found()
-        subject = f'"subject":"{campaign.text}.{number}"'
-        since = coupons[0].issued_at or BEGINNING
+        campaign, coupon = await visible_coupon(connection, *named, asked.party)
+        own = f"{campaign.text}.{coupon.number}"
+        subject = f'"subject":"{own}"'
+        since = coupon.issued_at or BEGINNING
         lines: list[str] = []
         following = 1
         while following <= campaign.seq:
@@ -71,7 +67,7 @@ async def of_coupon(source: Source, request: Request) -> Response:
             lines += await asyncio.to_thread(reading.lines_with, subject.encode(), [packed for _, _, packed in rows])
             following = rows[-1][0] + rows[-1][1]
     # Somebody's own text within an event may look like a subject.
-    lines = [line for line in lines if json.loads(line)["subject"] == f"{campaign.text}.{number}"]
+    lines = [line for line in lines if json.loads(line)["subject"] == own]
     if asked.party is not None and asked.party != campaign.owner:
         lines = [_for_other(line, asked.party) for line in lines]
     return _events(lines)

@@ -29,6 +29,7 @@ from contracts.campaigns import CouponState
 from contracts.events import EVENT_TYPES
 from coupon_core.codes.generated import BLOCK_SIZE
 from coupon_core.model.campaign import STATE_NAMES, STATE_NUMBERS, Campaign
+from coupon_core.operations.serials import symbols_of_range
 from coupon_core.queries import code_columns
 from coupon_core.queries.asking import Number, Problem, Search, campaign_named, campaign_not_found, parameters
 from coupon_core.queries.campaigns import OfParty, visible_campaign
@@ -137,7 +138,7 @@ async def _generated_page(source: Source, campaign: Campaign, after: int, last: 
         numbers = numpy.arange(after + 1, end + 1)
         held = numpy.zeros(len(numbers), dtype=numpy.uint8)
         held[numpy.fromiter(states.keys(), dtype=numpy.int64, count=len(states)) - (after + 1)] = list(states.values())
-        symbols = source.symbols_between(campaign, blocks, after + 1, end)
+        symbols = symbols_of_range(source.codes, campaign, blocks, after + 1, end)
         if asked.state is not None:
             wanted = held == code_columns.STATES.index(asked.state)
             numbers, symbols, held = numbers[wanted], symbols[wanted], held[wanted]

@@ -28,7 +28,7 @@ from coupon_core.queries.asking import (
     coupon_not_found,
     parameters,
 )
-from coupon_core.queries.campaigns import OfParty, campaign_item
+from coupon_core.queries.campaigns import OfParty, campaign_item, visible_with_clock
 from coupon_core.queries.coupons import OfPartyWithCodes, whole_item
 from coupon_core.queries.events import BEGINNING
 from coupon_core.queries.source import Source
@@ -104,8 +104,8 @@ async def _campaign(source: Source, connection: Connection, request: Request, as
     """The campaign as it is now, for those who may know of it. Raises Problem 422: the moment has not come yet."""
     of_coupon = "coupon" in request.path_params
     named = coupon_named(request)[0] if of_coupon else campaign_named(request)
-    found = await reading.campaign_with_clock(connection, named)
-    if found is None or (asked.party is not None and not found[0].visible_to(asked.party)):
+    found = await visible_with_clock(connection, named, asked.party)
+    if found is None:
         return None
     campaign, clock = found
     now = source.now(clock)

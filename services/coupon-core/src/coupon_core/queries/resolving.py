@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from contracts.fields import Party
 from coupon_core.codes.generated import normalise
 from coupon_core.model.campaign import Campaign
-from coupon_core.queries.asking import Parameters, Search, parameters
+from coupon_core.queries.asking import Search, parameters
+from coupon_core.queries.campaigns import OfParty
 from coupon_core.queries.coupons import places_of_code
 from coupon_core.queries.source import Source
 from coupon_core.storage import Connection
@@ -21,8 +21,7 @@ Candidate = tuple[Campaign, int | None]
 """A campaign, and the number of the coupon where the code (and the user) name one."""
 
 
-class Resolved(Parameters):
-    party: Party | None = None
+class Resolved(OfParty):
     code: Search
     user: Search | None = None
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from coupon_core.codes.generated import GeneratedCodes, Symbols, block_of, index_of, serial_at
+from coupon_core.codes.generated import GeneratedCodes, block_of, index_of, serial_at
 from coupon_core.lanes.looking_up import CommandLog
 from coupon_core.lanes.loop import Core
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.recording import instant
-from coupon_core.operations.serials import own_codes, symbols_of_range
+from coupon_core.operations.serials import own_codes
 from coupon_core.storage import Connection
 from coupon_core.storage.codes import blocks_at
 from coupon_core.storage.reading import CouponView, snapshot
@@ -48,18 +48,12 @@ class Source:
     async def blocks_between(
         self, connection: Connection, campaign: Campaign, first: int, last: int
     ) -> dict[tuple[int, int], tuple[int, int]]:
-        """Blocks of the coupons first to last of a generated supply, as `symbols_between` takes them."""
+        """Blocks of the coupons first to last of a generated supply, as `serials.symbols_of_range` takes them."""
         if not campaign.takes_blocks():
             return {}
         indexes = range(index_of(first), index_of(last) + 1)
         found = await blocks_at(connection, [(campaign.number, index) for index in indexes])
         return {(number, index): (block, version) for block, number, index, version in found}
-
-    def symbols_between(
-        self, campaign: Campaign, blocks: Mapping[tuple[int, int], tuple[int, int]], first: int, last: int
-    ) -> Symbols:
-        """The codes of coupons first to last of a generated supply as ASCII, a row each; some 0.4 s for a million."""
-        return symbols_of_range(self.codes, campaign, blocks, first, last)
 
     async def codes_of(
         self, connection: Connection, coupons: Sequence[tuple[Campaign, CouponView]]

@@ -68,8 +68,8 @@ class Trial:
     now: datetime
     command: RedeemCoupon
 
-    def decide(self) -> tuple[bool, dict[str, Any], int | None]:
-        """(accepted, result or refusal, the coupon's number where a refusal is about one)."""
+    def entry(self) -> tuple[Entry, UUID]:
+        """The command as the gateway would have sent it now, and its id."""
         record = record_for(
             self.command,
             id=uuid4(),
@@ -80,12 +80,17 @@ class Trial:
             notafter=self.now + timedelta(seconds=1),
         )
         # In record time `decide` takes max(lane clock, this time); in told time the lane's clock alone.
-        entry = Entry(
+        made = Entry(
             self.campaign.partition, 0, self.now, None, None, (), record, writer="gateway", campaign=self.campaign.id
         )
+        return made, record.id
+
+    def decide(self) -> tuple[bool, dict[str, Any], int | None]:
+        """(accepted, result or refusal, the coupon's number where a refusal is about one)."""
+        entry, command = self.entry()
         self.work.refusals.clear()
         decide(self.work, entry)
-        outcome = self.work.outcomes[record.id]
+        outcome = self.work.outcomes[command]
         refused = self.work.refusals[-1].coupon if self.work.refusals else None
         return outcome.status == DONE, outcome.body or {}, refused
 
@@ -263,16 +268,7 @@ async def _trial(source: Source, connection: Connection, campaign: Campaign, que
     )
     now = source.now(lane.clock) or datetime.now(UTC)
     trial = Trial(work, campaign, question.party, question.actor, now, command)
-    record = record_for(
-        command,
-        id=uuid4(),
-        source="/coupon-core",
-        subject=campaign.text,
-        party=question.party,
-        actor="service:core",
-        notafter=now,
-    )
-    await load(connection, work, [Entry(campaign.partition, 0, now, None, None, (), record, campaign=campaign.id)])
+    await load(connection, work, [trial.entry()[0]])
     return trial
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -31,13 +30,13 @@ from coupon_core.model.lane import Facts
 from coupon_core.model.recording import instant
 from coupon_core.queries.asking import Parameters, Problem, parameters
 from coupon_core.queries.campaigns import campaign_item
-from coupon_core.queries.commands import STATUS_NAMES, command_not_found
+from coupon_core.queries.commands import STATUS_NAMES, command_named, decided
 from coupon_core.queries.looking_back import fold
 from coupon_core.queries.rewinding import REWOUND, rewound
 from coupon_core.queries.source import Source, instant_or_none
 from coupon_core.storage import Connection, reading
 from coupon_core.storage.journal import unpacked
-from coupon_core.work import DEAD, REFUSED, RUNNING, Entry, Outcome, Work
+from coupon_core.work import DEAD, REFUSED, Entry, Outcome, Work
 
 EVENTS_AT_ONCE = 2_000
 MOST_COUPONS = 20
@@ -78,17 +77,9 @@ class Decision:
 async def one(source: Source, request: Request) -> dict[str, Any]:
     """GET /commands/{id}/why."""
     asked = parameters(request, Why)
-    try:
-        command = UUID(request.path_params["command"])
-    except ValueError:
-        raise command_not_found() from None
+    command = command_named(request)
     async with source.snapshot() as connection:
-        found = await reading.outcome_with_campaign(connection, command)
-        if found is None:
-            raise command_not_found()
-        outcome, campaign = found
-        if outcome.status == RUNNING:
-            raise Problem(404, "command_running", "The command is accepted; its work goes on in slices.", retry=True)
+        outcome, campaign = await decided(connection, command)
         entry, why_not = await _look_up(source, outcome)
         events = [] if campaign is None else await _events_of(connection, campaign, outcome)
         answered = Decision(outcome.status, outcome.body, events)
