@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from coupon_core.storage import Connection, dead_letters, lanes, outcomes
+from coupon_core.storage import Connection, dead_letters, lanes
 from tests.support.databases import Databases
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -50,13 +50,13 @@ async def test_a_dead_letter_is_the_last_records_of_its_place_and_the_same_one_i
     connection: Connection,
 ) -> None:
     first, second = ((0, 3, NOON, "unreadable", None, body) for body in ('{"n": 1}', '{"n": 2}'))
-    await outcomes.write_dead_letters(connection, [first])
+    await dead_letters.write_dead_letters(connection, [first])
     assert await dead_letters.mark_redriven(connection, 0, 3)
-    await outcomes.write_dead_letters(connection, [first])
+    await dead_letters.write_dead_letters(connection, [first])
     kept = await dead_letters.dead_letter(connection, 0, 3)
     assert kept is not None
     assert (kept.body, kept.redriven_at is None) == ('{"n": 1}', False)
-    await outcomes.write_dead_letters(connection, [second])
+    await dead_letters.write_dead_letters(connection, [second])
     kept = await dead_letters.dead_letter(connection, 0, 3)
     assert kept is not None
     assert (kept.body, kept.redriven_at) == ('{"n": 2}', None)

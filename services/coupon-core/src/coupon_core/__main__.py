@@ -32,7 +32,8 @@ from coupon_core.readiness import why_not_ready
 from coupon_core.settings import CoreSettings
 from coupon_core.storage import Connection
 from coupon_core.storage.codes import wrong_code_keys
-from coupon_core.storage.lanes import any_lane, platform_identity
+from coupon_core.storage.lanes import any_lane
+from coupon_core.storage.platform import platform_identity
 from messaging.header_names import read_any_header_name
 from messaging.sending import own_writer
 from process import logs

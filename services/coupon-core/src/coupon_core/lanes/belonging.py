@@ -15,6 +15,7 @@ from coupon_core.lanes.lane import LaneDamaged
 from coupon_core.storage import Connection
 from coupon_core.storage import lanes as lane_rows
 from coupon_core.storage.campaigns import campaigns_by_id
+from coupon_core.storage.platform import cluster_of, set_cluster
 
 TAIL_RECORDS = 20
 TAIL_SECONDS = 10.0
@@ -38,7 +39,7 @@ class Belonging:
             LaneDamaged: with what to do.
             KafkaError, TimeoutError: the broker does not answer.
         """
-        known = await lane_rows.cluster_of(connection)
+        known = await cluster_of(connection)
         if known != self._cluster:
             raise LaneDamaged(foreign_log(str(known), self._cluster))
         position = (await lane_rows.positions(connection)).get(partition, 0)
@@ -118,7 +119,7 @@ async def accept_log_loss(connection: Connection, bootstrap: str, cluster: str, 
 
     Raises KafkaError when no broker answers; LookupError when there is no such lane.
     """
-    known = await lane_rows.cluster_of(connection)
+    known = await cluster_of(connection)
     foreign = known != cluster
     if foreign and partition is not None:
         raise LookupError(f"the broker is another cluster ({cluster}, not {known}): accept it for all lanes at once")
@@ -132,7 +133,7 @@ async def accept_log_loss(connection: Connection, bootstrap: str, cluster: str, 
     try:
         async with connection.transaction():
             if foreign:
-                await lane_rows.set_cluster(connection, cluster)
+                await set_cluster(connection, cluster)
             for lane in chosen:
                 commands, events = (
                     TopicPartition(COUPON_COMMANDS.name, lane),

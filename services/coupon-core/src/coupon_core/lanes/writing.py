@@ -10,7 +10,7 @@ from typing import TypeVar
 from contracts.answers import DeadLetter
 from contracts.commands import type_of
 from coupon_core.model.recording import Recorder, instant
-from coupon_core.storage import Connection, lanes, outcomes
+from coupon_core.storage import Connection, dead_letters, lanes, outcomes
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
 from coupon_core.storage import coupons as coupon_rows
@@ -53,7 +53,7 @@ async def write_rest(connection: Connection, work: Work) -> list[JournalRow]:
     if work.refusals:
         await outcomes.write_refusals(connection, [_refusal_row(refusal) for refusal in work.refusals])
     if work.dead:
-        await outcomes.write_dead_letters(
+        await dead_letters.write_dead_letters(
             connection,
             [
                 (

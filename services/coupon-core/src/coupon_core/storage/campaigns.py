@@ -12,7 +12,7 @@ import asyncpg
 from contracts.campaigns import CodePattern, Terms
 from coupon_core.codes.patterned import head_of
 from coupon_core.model.campaign import Campaign
-from coupon_core.storage import Connection
+from coupon_core.storage import Connection, columns
 
 Row = asyncpg.Record
 
@@ -142,26 +142,25 @@ async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campa
              *c.counts[1:], c.exported, c.available, c.last_number, c.swept, c.next_due, c.chain, *_pattern(c))
             for c in new
         ]  # fmt: skip
-        await connection.execute(INSERT, *[list(column) for column in zip(*rows, strict=True)])
+        await connection.execute(INSERT, *columns(rows))
     if changed:
         rows_changed = [
             (c.number, c.state, c.listed, c.quantity, c.seq, c.issued, *c.counts[1:], c.exported, c.available,
              c.last_number, c.swept, c.next_due, c.chain)
             for c in changed
         ]  # fmt: skip
-        columns = [list(column) for column in zip(*rows_changed, strict=True)]
-        status = await connection.execute(UPDATE, *columns)
+        status = await connection.execute(UPDATE, *columns(rows_changed))
         if status != f"UPDATE {len(changed)}":
             raise RuntimeError(f"{status} for {len(changed)} campaigns: the ledger is not what was loaded")
     budgets = [
         (c.number, c.budget, c.budget_reserved, c.budget_spent) for c in (*new, *changed) if c.budget is not None
     ]
     if budgets:
-        await connection.execute(BUDGETS, *[list(column) for column in zip(*budgets, strict=True)])
+        await connection.execute(BUDGETS, *columns(budgets))
     amended = [c for c in changed if c.amended]
     if amended:
         terms = [(c.number, c.terms.model_dump_json(), c.starts, c.ends, c.budget) for c in amended]
-        await connection.execute(UPDATE_TERMS, *[list(column) for column in zip(*terms, strict=True)])
+        await connection.execute(UPDATE_TERMS, *columns(terms))
     for campaign in (*new, *changed):
         campaign.new = campaign.changed = campaign.amended = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from coupon_core.storage import Connection
+from coupon_core.storage import Connection, columns
 from coupon_core.work import UploadedCode
 
 UPLOADED = """
@@ -103,7 +103,7 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[])
 
 async def write_blocks(connection: Connection, blocks: Sequence[tuple[int, int, int, int]]) -> None:
     """Store blocks taken; a block taken twice violates the key."""
-    await connection.execute(INSERT_BLOCKS, *[list(column) for column in zip(*blocks, strict=True)])
+    await connection.execute(INSERT_BLOCKS, *columns(blocks))
 
 
 RANGES = """
@@ -139,7 +139,7 @@ INSERT INTO exported_range (campaign, first, last) SELECT * FROM unnest($1::bigi
 
 async def write_ranges(connection: Connection, ranges: Sequence[tuple[int, int, int]]) -> None:
     """Store exported ranges (campaign number, first, last)."""
-    await connection.execute(INSERT_RANGES, *[list(column) for column in zip(*ranges, strict=True)])
+    await connection.execute(INSERT_RANGES, *columns(ranges))
 
 
 INSERT_VOIDS = """
@@ -150,7 +150,7 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
 
 async def write_voids(connection: Connection, ranges: Sequence[tuple[int, int, int, int]]) -> None:
     """Store ranges of exported codes that became void (campaign number, first, last, how many codes)."""
-    await connection.execute(INSERT_VOIDS, *[list(column) for column in zip(*ranges, strict=True)])
+    await connection.execute(INSERT_VOIDS, *columns(ranges))
 
 
 def _ranges_of(table: str) -> str:

@@ -11,7 +11,7 @@ import asyncpg
 from contracts.commands import CouponFilter
 from coupon_core.model.campaign import EXPIRED, Campaign, Coupon, Redemption
 from coupon_core.model.selecting import Tally
-from coupon_core.storage import Connection
+from coupon_core.storage import Connection, columns
 
 COLUMNS = (
     "k.campaign, k.number, k.user_id, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at, "
@@ -71,8 +71,7 @@ CROSS JOIN LATERAL (
 
 async def open_coupons_after(connection: Connection, wanted: Sequence[tuple[int, int, int]]) -> list[Coupon]:
     """Held and reserved coupons by (campaign number, after this coupon number, at most so many), by number."""
-    columns = [list(column) for column in zip(*wanted, strict=True)]
-    coupons = _coupons(await connection.fetch(OPEN_AFTER, *columns))
+    coupons = _coupons(await connection.fetch(OPEN_AFTER, *columns(wanted)))
     coupons.sort(key=lambda coupon: (coupon.campaign, coupon.number))
     return coupons
 
@@ -200,14 +199,14 @@ async def write_coupons(connection: Connection, coupons: Sequence[Coupon]) -> No
             (k.campaign, k.number, k.user, k.state, k.redemptions, k.issued_at, k.code, k.reserved_order, k.due_at)
             for k in new
         ]
-        columns: tuple[str, ...] = COPY_COLUMNS
+        names: tuple[str, ...] = COPY_COLUMNS
         if len(new) <= FEW or any(k.spent is not None or k.reserved_units is not None for k in new):
-            columns = COPY_COUNTING
+            names = COPY_COUNTING
             records = [(*record, k.spent, k.reserved_units) for record, k in zip(records, new, strict=True)]
         if len(new) <= FEW:
-            await connection.execute(INSERT_FEW, *[list(column) for column in zip(*records, strict=True)])
+            await connection.execute(INSERT_FEW, *columns(records))
         else:
-            await connection.copy_records_to_table("coupon", columns=columns, records=records)
+            await connection.copy_records_to_table("coupon", columns=names, records=records)
     if changed:
         keys = [k.campaign for k in changed], [k.number for k in changed], [k.state for k in changed]
         if all(k.state == EXPIRED and not (k.beyond_state or k.counting) for k in changed):
@@ -280,11 +279,11 @@ async def write_redemptions(connection: Connection, redemptions: Sequence[Redemp
              r.returned_at, r.return_reason, r.returned, r.restored)
             for r in new
         ]  # fmt: skip
-        await connection.execute(INSERT_REDEMPTIONS, *[list(column) for column in zip(*rows, strict=True)])
+        await connection.execute(INSERT_REDEMPTIONS, *columns(rows))
     if changed:
         returned = [
             (r.campaign, r.coupon, r.number, r.returned_at, r.return_reason, r.returned, r.restored) for r in changed
         ]
-        await connection.execute(UPDATE_REDEMPTIONS, *[list(column) for column in zip(*returned, strict=True)])
+        await connection.execute(UPDATE_REDEMPTIONS, *columns(returned))
     for redemption in (*new, *changed):
         redemption.new = redemption.changed = False

@@ -1,11 +1,13 @@
-"""Dead letters, to be looked at and sent again."""
+"""Dead letters: kept by the lane, to be looked at and sent again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from coupon_core.storage import Connection
+from coupon_core.storage import Connection, columns
 
 PAGE_CHARACTERS = 8_000_000
 """A dead letter holds a whole record; a page holds at most so much of them, but at least one."""
@@ -19,6 +21,26 @@ class DeadLetterView:
     position: int
     body: str
     redriven_at: datetime | None
+
+
+INSERT_DEAD = """
+INSERT INTO dead_letter (partition, position, at, reason, command, body)
+SELECT * FROM unnest($1::int[], $2::bigint[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[])
+ON CONFLICT (partition, position) DO UPDATE
+SET at = excluded.at, reason = excluded.reason, command = excluded.command, body = excluded.body, redriven_at = NULL
+WHERE dead_letter.body <> excluded.body
+"""
+
+
+async def write_dead_letters(
+    connection: Connection, rows: Sequence[tuple[int, int, datetime, str, UUID | None, str]]
+) -> None:
+    """Keep dead letters by (partition, position) of the dead record.
+
+    A log that an operator accepted after a loss uses places again: there the later record's counts. The topic
+    `coupon.dead-letters` keeps both.
+    """
+    await connection.execute(INSERT_DEAD, *columns(rows))
 
 
 PAGE = """

@@ -11,9 +11,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from coupon_core.storage import Connection
+from coupon_core.storage import Connection, columns
 from coupon_core.storage.journal import JournalRow, packed
-from coupon_core.storage.lanes import columns
 from coupon_core.work import Outcome
 
 END = """

@@ -10,7 +10,7 @@ import asyncpg
 
 from contracts.commands import BuildingRules, SetTool
 from coupon_core.model.lane import Facts
-from coupon_core.storage import Connection
+from coupon_core.storage import Connection, columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +129,6 @@ async def write_facts(connection: Connection, facts: Sequence[tuple[int, str, st
     await connection.execute(KEEP_FACTS, *columns(facts, 6))
 
 
-PLATFORM_ROW = """
-INSERT INTO platform (partitions, cluster_id, told) VALUES ($1, $2, $3) ON CONFLICT (one) DO NOTHING
-"""
-READ_PLATFORM = "SELECT partitions, cluster_id, told FROM platform"
-
-
-async def platform_identity(
-    connection: Connection, partitions: int, cluster_id: str, told: bool
-) -> tuple[int, str, bool]:
-    """(partitions, cluster id, told) of this database; the first process ever stores its own."""
-    await connection.execute(PLATFORM_ROW, partitions, cluster_id, told)
-    row = await connection.fetchrow(READ_PLATFORM)
-    if row is None:
-        raise RuntimeError("the platform row is gone")
-    return row["partitions"], row["cluster_id"], row["told"]
-
-
 EVENTS_ACCEPTED = "SELECT coalesce(events_accepted, 0) FROM lane WHERE partition = $1"
 
 
@@ -187,17 +170,6 @@ async def forget_places(connection: Connection, partition: int, first: int) -> N
     await connection.execute(KEEP_FACTS_BEFORE, partition, first)
 
 
-async def cluster_of(connection: Connection) -> str | None:
-    """The cluster id of the log this database was made from; None: no process ever started on it."""
-    found: str | None = await connection.fetchval("SELECT cluster_id FROM platform")
-    return found
-
-
-async def set_cluster(connection: Connection, cluster: str) -> None:
-    """An operator's word: the log is this cluster's from now on."""
-    await connection.execute("UPDATE platform SET cluster_id = $1", cluster)
-
-
 ANY_LANE = "SELECT EXISTS (SELECT FROM lane)"
 
 
@@ -222,8 +194,3 @@ async def next_due_after(connection: Connection, partition: int, now: datetime) 
     """Earliest due time of the lane's campaigns later than `now`."""
     found: datetime | None = await connection.fetchval(NEXT_DUE_AFTER, partition, now)
     return found
-
-
-def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """Rows as the arrays that `unnest` takes; `width` says how many where there is no row."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

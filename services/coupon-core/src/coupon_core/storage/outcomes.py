@@ -1,4 +1,4 @@
-"""Outcomes of commands, refusals and dead letters."""
+"""Outcomes of commands, and refusals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from coupon_core.storage import Connection
+from coupon_core.storage import Connection, columns
 from coupon_core.work import Outcome
 
 LOAD = """
@@ -37,24 +37,4 @@ RefusalRow = tuple[UUID, int, datetime, UUID | None, str, str, str | None, str |
 async def write_refusals(connection: Connection, rows: Sequence[RefusalRow]) -> None:
     """Keep refusals, findable by user, order and command."""
     last = {(row[0], row[1]): row for row in rows}
-    await connection.execute(INSERT_REFUSALS, *[list(column) for column in zip(*last.values(), strict=True)])
-
-
-INSERT_DEAD = """
-INSERT INTO dead_letter (partition, position, at, reason, command, body)
-SELECT * FROM unnest($1::int[], $2::bigint[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[])
-ON CONFLICT (partition, position) DO UPDATE
-SET at = excluded.at, reason = excluded.reason, command = excluded.command, body = excluded.body, redriven_at = NULL
-WHERE dead_letter.body <> excluded.body
-"""
-
-
-async def write_dead_letters(
-    connection: Connection, rows: Sequence[tuple[int, int, datetime, str, UUID | None, str]]
-) -> None:
-    """Keep dead letters by (partition, position) of the dead record.
-
-    A log that an operator accepted after a loss uses places again: there the later record's counts. The topic
-    `coupon.dead-letters` keeps both.
-    """
-    await connection.execute(INSERT_DEAD, *[list(column) for column in zip(*rows, strict=True)])
+    await connection.execute(INSERT_REFUSALS, *columns(last.values()))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from coupon_core.model.periods import Period
-from coupon_core.storage import Connection
+from coupon_core.storage import Connection, columns
 from coupon_core.work import PeriodCount
 
 LOAD = """
@@ -18,8 +18,7 @@ JOIN period_count p ON p.campaign = wanted.campaign AND p.period = wanted.period
 
 async def counts_of(connection: Connection, wanted: Sequence[tuple[int, Period, date]]) -> list[PeriodCount]:
     """Those of the counters (campaign number, period, its first day) that anything was ever issued in."""
-    columns = [list(column) for column in zip(*wanted, strict=True)]
-    return [PeriodCount(*row) for row in await connection.fetch(LOAD, *columns)]
+    return [PeriodCount(*row) for row in await connection.fetch(LOAD, *columns(wanted))]
 
 
 WRITE = """
@@ -36,6 +35,6 @@ async def write_counts(connection: Connection, counts: Sequence[PeriodCount]) ->
         (count.campaign, count.period, count.first, count.begins, count.ends, count.issued, count.most)
         for count in counts
     ]
-    await connection.execute(WRITE, *[list(column) for column in zip(*rows, strict=True)])
+    await connection.execute(WRITE, *columns(rows))
     for count in counts:
         count.changed = False
