@@ -35,7 +35,7 @@ def with_codes(work: Work, campaign: Campaign | None, body: dict[str, Any] | Non
     if _lists_codes(body):
         codes = codes_of_range(work.codes, campaign, work.block_at, body["first"], body["last"])
         named = enumerate(codes, start=body["first"])
-        return body | {"codes": [{"coupon": f"{campaign.text}.{number}", "code": code} for number, code in named]}
+        return body | {"codes": [{"coupon": campaign.coupon_id(number), "code": code} for number, code in named]}
     if campaign.supply == "generated":
 
         def code(coupon: str) -> str:

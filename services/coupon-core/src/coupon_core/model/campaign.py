@@ -8,6 +8,7 @@ from uuid import UUID
 
 from contracts.campaigns import CampaignState, CodePattern, Eligibility, GiftCard, Origin, Terms
 from contracts.fields import PLATFORM
+from contracts.identifiers import coupon_id
 from coupon_core.model.validity import coupon_span
 from coupon_core.model.worth import capacity, greatest_discount, in_parts
 
@@ -285,6 +286,22 @@ class Campaign:
         """Whether its codes are serials of its lane's share; those of a pattern follow from the campaign alone."""
         return self.supply == "generated" and self.pattern is None
 
+    def coupon_id(self, number: int) -> str:
+        """The public id of the coupon with this number."""
+        return coupon_id(self.text, number)
+
+    def redeemable_at(self, party: str) -> bool:
+        """Whether its coupons may be used at this party."""
+        return party == self.owner or party in self.terms.redeemable_by
+
+    def issuable_by(self, party: str) -> bool:
+        """Whether this party may give its coupons out."""
+        return party == self.owner or party in self.terms.senders
+
     def visible_to(self, party: str) -> bool:
         """Whether this party may know that the campaign exists."""
-        return party == self.owner or party in self.terms.redeemable_by or party in self.terms.senders
+        return self.redeemable_at(party) or self.issuable_by(party)
+
+    def explained_to(self, party: str) -> bool:
+        """Whether this party may know the users' attributes that the campaign's rule looked at."""
+        return party in (PLATFORM, self.owner, self.users_of())

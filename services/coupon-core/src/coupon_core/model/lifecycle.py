@@ -287,13 +287,13 @@ def _of_campaign(
         CampaignNotActive: lambda: {"state": campaign.state},
         CampaignOver: lambda: {"ends": campaign.ends},
         CampaignExists: lambda: {"campaign": campaign.text},
-        CouponExpired: lambda: {"coupon": f"{campaign.text}.{coupon}", "expired_at": campaign.ends},
+        CouponExpired: lambda: {"coupon": coupon and campaign.coupon_id(coupon), "expired_at": campaign.ends},
     }
     return refusal(**facts[refusal]())
 
 
 def _of_coupon(refusal: type[Refusal], campaign: Campaign, coupon: Coupon, redeemed_at: datetime | None) -> Refusal:
-    facts: dict[str, Any] = {"coupon": f"{campaign.text}.{coupon.number}"}
+    facts: dict[str, Any] = {"coupon": campaign.coupon_id(coupon.number)}
     if refusal is CouponAlreadyRedeemed:
         facts["redeemed_at"] = redeemed_at
     elif refusal is CouponReserved:

@@ -71,7 +71,7 @@ class Recorder:
 
     def coupon_event(self, cause: Cause, number: int, event: Fact) -> None:
         """Record something that happened to one coupon."""
-        self._line(cause, EVENT_TYPES[type(event)], f"{self.campaign.text}.{number}", event.model_dump_json())
+        self._line(cause, EVENT_TYPES[type(event)], self.campaign.coupon_id(number), event.model_dump_json())
 
     def issued(
         self,
@@ -91,7 +91,7 @@ class Recorder:
         self._line(
             cause,
             ISSUED,
-            f"{self.campaign.text}.{number}",
+            self.campaign.coupon_id(number),
             f'{{"coupon":{number},"user":{quoted(user)},"code_last":{quoted(code_last)},"how":"{how}",'
             f'"order":{"null" if order is None else quoted(order)},"paid":{"null" if paid is None else paid},{valid}}}',
         )
@@ -115,7 +115,7 @@ class Recorder:
         self._line(
             cause,
             kind,
-            f"{self.campaign.text}.{number}",
+            self.campaign.coupon_id(number),
             f'{{"coupon":{number},"user":{"null" if user is None else quoted(user)},"redemption":{redemption},'
             f'"order":{"null" if order is None else quoted(order)},"amount":{"null" if amount is None else amount},'
             f'"discount":{discount},"currency":"{currency}","at_party":"{party}"{more}}}',
@@ -146,6 +146,6 @@ class Recorder:
         self._line(
             cause,
             EXPIRED,
-            f"{self.campaign.text}.{number}",
+            self.campaign.coupon_id(number),
             f'{{"coupon":{number},"user":{"null" if user is None else quoted(user)},"due":"{due}"}}',
         )

@@ -33,7 +33,7 @@ def give_back(call: Call) -> dict[str, Any]:
     command: ReturnCoupon = call.command
     campaign = redeemable_campaign(call)
     found = find(call, campaign, command.coupon, (REDEEMED, HELD, RESERVED))
-    coupon_id = f"{campaign.text}.{found.number}"
+    coupon_id = campaign.coupon_id(found.number)
     if isinstance(found, Bearer):
         raise Refused(CouponNotRedeemed(coupon=coupon_id, state="not held"), found.number)
     settle(call, campaign, found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from contracts.commands import Attributes, ClaimCoupon, IssueCoupons, IssueRow
-from contracts.fields import PLATFORM
 from contracts.refusals import (
     CampaignNotFound,
     CodeNotExpected,
@@ -33,7 +32,7 @@ from coupon_core.work import Call
 
 def _issuable(call: Call) -> Campaign:
     campaign = call.campaign()
-    if call.party != campaign.owner and call.party not in campaign.terms.senders:
+    if not campaign.issuable_by(call.party):
         raise Refused(CampaignNotFound())
     allow(campaign, "issue", call.now)
     if campaign.timed and campaign.terms.validity.waiting_days:
@@ -78,9 +77,13 @@ class _Issuer:
             if len(held) >= self.limit:
                 return UserLimitReached(limit=self.limit, issued=len(held))
         if self.rule is not None or attributes is not None:
-            of = campaign.users_of()
-            known = call.party in (PLATFORM, campaign.owner, of)
-            why_not = why_not_eligible(self.rule, attributes, user=user, users_of=of, explained=known)
+            why_not = why_not_eligible(
+                self.rule,
+                attributes,
+                user=user,
+                users_of=campaign.users_of(),
+                explained=campaign.explained_to(call.party),
+            )
             if why_not is not None:
                 return why_not
         if self.limits is not None:
@@ -163,7 +166,7 @@ def issue(call: Call) -> dict[str, Any]:
 
 
 def _row(index: int, row: IssueRow, campaign: Campaign, coupon: Coupon) -> dict[str, Any]:
-    answer: dict[str, Any] = {"row": index, "user": row.user, "coupon": f"{campaign.text}.{coupon.number}"}
+    answer: dict[str, Any] = {"row": index, "user": row.user, "coupon": campaign.coupon_id(coupon.number)}
     if coupon.shown is not None:
         answer["code"] = coupon.shown
     return answer
@@ -184,7 +187,7 @@ def claim(call: Call) -> dict[str, Any]:
         raise Refused(result)
     issuer.finish()
     answer: dict[str, Any] = {
-        "coupon": f"{campaign.text}.{result.number}",
+        "coupon": campaign.coupon_id(result.number),
         "user": command.user,
         "valid_from": instant(issuer.valid_from),
         "valid_until": instant(issuer.valid_until),

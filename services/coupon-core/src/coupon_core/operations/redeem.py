@@ -7,7 +7,6 @@ from typing import Any
 
 from contracts.commands import RedeemCoupon, ReleaseCoupon, ReserveCoupon
 from contracts.events import CouponReserved
-from contracts.fields import PLATFORM
 from contracts.refusals import (
     AmountNotExpected,
     BalanceTooLow,
@@ -41,7 +40,7 @@ MOST_REDEMPTIONS = 32_767
 def redeemable_campaign(call: Call) -> Campaign:
     """The campaign, for parties at which its coupons may be used."""
     campaign = call.campaign()
-    if call.party != campaign.owner and call.party not in campaign.terms.redeemable_by:
+    if not campaign.redeemable_at(call.party):
         raise Refused(CampaignNotFound())
     return campaign
 
@@ -67,7 +66,7 @@ def check_open(call: Call, campaign: Campaign, number: int, coupon: Coupon | Non
 
 def _check_hours(call: Call, campaign: Campaign, number: int, coupon: Coupon | None) -> None:
     """Refuse while the coupon waits, and outside the hours in which it may be used."""
-    validity, coupon_id = campaign.terms.validity, f"{campaign.text}.{number}"
+    validity, coupon_id = campaign.terms.validity, campaign.coupon_id(number)
     if coupon is None and validity.waiting_days:
         raise Refused(CouponNotReceived(coupon=coupon_id, waiting_days=validity.waiting_days), number)
     first, ends = (campaign.starts, campaign.ends) if coupon is None else campaign.span_of(coupon)
@@ -98,10 +97,14 @@ def redeem(call: Call) -> dict[str, Any]:
     rule, attributes = campaign.rule_at_redeem, command.attributes
     if rule is not None or attributes is not None:
         user = command.coupon.user if isinstance(found, Bearer) else found.user or command.coupon.user
-        of = campaign.users_of()
-        known = call.party in (PLATFORM, campaign.owner, of)
         why_not = why_not_eligible(
-            rule, attributes, user=user, users_of=of, explained=known, amount=command.amount, items=command.items
+            rule,
+            attributes,
+            user=user,
+            users_of=campaign.users_of(),
+            explained=campaign.explained_to(call.party),
+            amount=command.amount,
+            items=command.items,
         )
         if why_not is not None:
             raise Refused(why_not, found.number)
@@ -142,7 +145,7 @@ def redeem(call: Call) -> dict[str, Any]:
         recorder.redeemed(call.cause, found.number, found.user, *what)
     note_exhausted(call, campaign)
     return {
-        "coupon": f"{campaign.text}.{found.number}",
+        "coupon": campaign.coupon_id(found.number),
         "redemption": found.redemptions,
         "user": found.user,
         "order": command.order,
@@ -211,7 +214,7 @@ def reserve(call: Call) -> dict[str, Any]:
         found.number,
         CouponReserved(coupon=found.number, user=found.user, order=command.order, until=until, amount=amount),
     )
-    answer = {"coupon": f"{campaign.text}.{found.number}", "order": command.order, "until": instant(until)}
+    answer = {"coupon": campaign.coupon_id(found.number), "order": command.order, "until": instant(until)}
     return answer if amount is None else {**answer, "amount": amount}
 
 
@@ -232,7 +235,7 @@ def release_coupon(call: Call) -> dict[str, Any]:
     command: ReleaseCoupon = call.command
     campaign = redeemable_campaign(call)
     found = find(call, campaign, command.coupon, USABLE, command.order)
-    coupon_id = f"{campaign.text}.{found.number}"
+    coupon_id = campaign.coupon_id(found.number)
     if isinstance(found, Bearer):
         raise Refused(CouponNotReserved(coupon=coupon_id, state="not held"), found.number)
     settle(call, campaign, found)

@@ -54,7 +54,7 @@ def void(call: Call) -> dict[str, Any]:
             rows.append({"row": index, "refusal": call.refuse(index, no, user=reference.user)})
             continue
         _void(call, campaign, found, command.reason)
-        rows.append({"row": index, "coupon": f"{campaign.text}.{found.number}"})
+        rows.append({"row": index, "coupon": campaign.coupon_id(found.number)})
     note_exhausted(call, campaign)
     return {"campaign": campaign.text, "accepted": len(rows) - refused, "refused": refused, "rows": rows}
 

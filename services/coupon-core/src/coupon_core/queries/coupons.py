@@ -71,7 +71,7 @@ class SearchedCoupons(OfPartyWithCodes):
 
 def may_list_codes(campaign: Campaign, party: str | None) -> bool:
     """Codes are for staff, the owner and those who issue; a party that only redeems is shown them by its customers."""
-    return party is None or party == campaign.owner or party in campaign.terms.senders
+    return party is None or campaign.issuable_by(party)
 
 
 def coupon_item(campaign: Campaign, coupon: CouponView, code: str | None, *, with_code: bool) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def coupon_item(campaign: Campaign, coupon: CouponView, code: str | None, *, wit
     unheld = "exported" if campaign.supply == "generated" else "available"
     normal = None if code is None else normalise(code)
     item: dict[str, Any] = {
-        "id": f"{campaign.text}.{coupon.number}",
+        "id": campaign.coupon_id(coupon.number),
         "number": coupon.number,
         "user": coupon.user,
         "state": unheld if coupon.state is None else STATE_NAMES[coupon.state],

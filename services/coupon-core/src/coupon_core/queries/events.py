@@ -54,7 +54,7 @@ async def of_coupon(source: Source, request: Request) -> Response:
     named = coupon_named(request)
     async with source.snapshot() as connection:
         campaign, coupon = await visible_coupon(connection, *named, asked.party)
-        own = f"{campaign.text}.{coupon.number}"
+        own = campaign.coupon_id(coupon.number)
         subject = f'"subject":"{own}"'
         since = coupon.issued_at or BEGINNING
         lines: list[str] = []

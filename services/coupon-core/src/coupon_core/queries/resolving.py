@@ -33,7 +33,7 @@ async def resolve(source: Source, request: Request) -> dict[str, Any]:
         found = await candidates(source, connection, asked.party, asked.code, asked.user)
     return {
         "candidates": [
-            {"campaign": campaign.text, "coupon": None if number is None else f"{campaign.text}.{number}"}
+            {"campaign": campaign.text, "coupon": None if number is None else campaign.coupon_id(number)}
             for campaign, number in found
         ]
     }

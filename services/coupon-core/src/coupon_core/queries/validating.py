@@ -232,7 +232,7 @@ async def validate(source: Source, request: Request) -> dict[str, Any]:
         if question.campaign is not None:
             found = await campaign_with_clock(connection, question.campaign)
             if found is not None:
-                campaign = found[0] if _redeems_at(found[0], question.party) else None
+                campaign = found[0] if found[0].redeemable_at(question.party) else None
             if campaign is None:
                 return _answer([CampaignNotFound().as_json()], as_of)
         else:
@@ -247,10 +247,6 @@ async def validate(source: Source, request: Request) -> dict[str, Any]:
     if question.campaign is None and answer["reasons"][:1] == [CouponNotFound().as_json()]:
         return _answer([CouponNotFound().as_json()], as_of)  # as if no campaign had been found
     return answer
-
-
-def _redeems_at(campaign: Campaign, party: str) -> bool:
-    return party == campaign.owner or party in campaign.terms.redeemable_by
 
 
 async def _trial(source: Source, connection: Connection, campaign: Campaign, question: Question) -> Trial:
@@ -300,7 +296,7 @@ def _judge(trial: Trial) -> dict[str, Any]:
         reasons,
         trial.now,
         campaign=campaign.text,
-        coupon=None if number is None or hidden else f"{campaign.text}.{number}",
+        coupon=None if number is None or hidden else campaign.coupon_id(number),
         discount=None if reasons else said["discount"],
         payable=None if reasons else said["payable"],
         **shown,
