@@ -3,14 +3,12 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import numpy
-import pytest
 
 from contracts.campaigns import CodePattern
 from contracts.commands import (
@@ -28,22 +26,13 @@ from coupon_core.audit import audit
 from coupon_core.codes.generated import ALPHABET, GeneratedCodes
 from coupon_core.codes.patterned import patterned
 from tests.support.campaigns import generated, issue, terms
-from tests.support.core import CorePlatform, running_core
-from tests.support.databases import Databases
+from tests.support.core import CorePlatform, core_at
 from tests.support.figures import show
-from tests.support.servers import Servers
 
 PATTERN = CodePattern(prefix="JOB-", charset="digits", length=9)
 INVENTED = 1_000_000
 
-
-@pytest.fixture(scope="module")
-async def core(
-    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[CorePlatform]:
-    async with running_core(databases, backend.bootstrap, tmp_path_factory.mktemp("core"), told=True) as core:
-        await core.tell_time("2026-03-02T00:00:00Z")
-        yield core
+core = core_at("2026-03-02T00:00:00Z")
 
 
 def codes_of(core: CorePlatform) -> GeneratedCodes:

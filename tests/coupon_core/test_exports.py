@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,25 +16,14 @@ import pytest
 from contracts.commands import CouponReference, ExportCodes, RedeemCoupon, UploadCodes
 from coupon_core.queries.exporting import as_csv, safe
 from tests.support.campaigns import generated, issue, published
-from tests.support.core import CorePlatform, running_core
-from tests.support.databases import Databases
+from tests.support.core import CorePlatform, core_at
 from tests.support.figures import show
-from tests.support.servers import Servers
 
 OWNER, OTHER = str(uuid4()), str(uuid4())
 MILLION = 1_000_000
 FLAT_MEGABYTES = 60
 
-
-@pytest.fixture(scope="module")
-async def core(
-    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[CorePlatform]:
-    async with running_core(databases, backend.bootstrap, tmp_path_factory.mktemp("core"), told=True) as core:
-        await core.tell_time("2026-03-02T00:00:00Z")
-        await core.set_merchant(OWNER)
-        await core.set_rules(OWNER, partners=[OTHER])
-        yield core
+core = core_at("2026-03-02T00:00:00Z", OWNER, partners=[OTHER])
 
 
 @pytest.fixture(scope="module")

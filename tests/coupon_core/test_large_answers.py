@@ -1,25 +1,14 @@
 """An answer that is too large for the log takes none of the others with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from contracts.commands import ClaimCoupon, IssueCoupons, IssueRow
 from tests.support.campaigns import generated
-from tests.support.core import CorePlatform, NoReply, running_core
-from tests.support.databases import Databases
-from tests.support.servers import Servers
+from tests.support.core import CorePlatform, NoReply, core_at
 
-
-@pytest_asyncio.fixture
-async def core(
-    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[CorePlatform]:
-    async with running_core(databases, backend.bootstrap, tmp_path_factory.mktemp("core"), told=True) as core:
-        await core.tell_time("2026-03-02T00:00:00Z")
-        yield core
+core = core_at("2026-03-02T00:00:00Z")
 
 
 async def test_the_others_are_answered_and_its_outcome_can_be_asked_for(core: CorePlatform) -> None:

@@ -1,31 +1,17 @@
 """As it was: folding the events up to now gives what the tables hold, and up to a moment what they held then."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
-
-import pytest
 
 from contracts.commands import PauseCampaign, RedeemCoupon
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
-from tests.coupon_core.test_audit import OWNER, everything_once
+from tests.coupon_core.everything import OWNER, everything_once
 from tests.support.campaigns import generated, issue, redeem
-from tests.support.core import CorePlatform, running_core
-from tests.support.databases import Databases
+from tests.support.core import CorePlatform, core_at
 from tests.support.deciding import by_number
-from tests.support.servers import Servers
 
-
-@pytest.fixture(scope="module")
-async def core(
-    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[CorePlatform]:
-    folder = tmp_path_factory.mktemp("core")
-    async with running_core(databases, backend.bootstrap, folder, told=True) as platform:
-        await platform.tell_time("2026-03-01T00:00:00Z")
-        await platform.set_merchant(OWNER)
-        yield platform
+core = core_at("2026-03-01T00:00:00Z", OWNER)
 
 
 def without(item: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The read API on campaigns, their coupons, codes and events: who may see what, page by page."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,26 +19,13 @@ from contracts.commands import (
 from contracts.events import EVENT_RECORD
 from contracts.fields import PLATFORM
 from tests.support.campaigns import generated, issue, published, redeem
-from tests.support.core import CorePlatform, running_core
-from tests.support.databases import Databases
-from tests.support.servers import Servers
+from tests.support.core import CorePlatform, core_at
 
 OWNER, REDEEMER, STRANGER = (str(uuid4()) for _ in range(3))
 NOTHING = UUID("6f0f6d5e-52a0-4c0e-9a38-3d0f8b1c2e47")
 SHARED = {"kind": "shared", "code": "SPRING-5"}
 
-
-@pytest.fixture(scope="module")
-async def core(
-    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[CorePlatform]:
-    folder = tmp_path_factory.mktemp("core")
-    async with running_core(databases, backend.bootstrap, folder, told=True) as platform:
-        await platform.tell_time("2026-03-01T00:00:00Z")
-        for merchant in (OWNER, REDEEMER, STRANGER):
-            await platform.set_merchant(merchant)
-        await platform.set_rules(OWNER, partners=[REDEEMER, STRANGER])
-        yield platform
+core = core_at("2026-03-01T00:00:00Z", OWNER, REDEEMER, STRANGER, partners=[REDEEMER, STRANGER])
 
 
 async def collect(core: CorePlatform, path: str, name: str, **query: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Questions that begin with a code, a user, an order or a command: what is found, for whom, would it be accepted?"""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,25 +21,12 @@ from contracts.commands import (
     VoidCoupons,
 )
 from tests.support.campaigns import generated, issue, published, redeem
-from tests.support.core import CorePlatform, running_core
-from tests.support.databases import Databases
-from tests.support.servers import Servers
+from tests.support.core import CorePlatform, core_at
 
 OWNER, REDEEMER, STRANGER, SUSPENDED = (str(uuid4()) for _ in range(4))
 NOW = "2026-03-10T12:00:00Z"
 
-
-@pytest.fixture(scope="module")
-async def core(
-    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[CorePlatform]:
-    folder = tmp_path_factory.mktemp("core")
-    async with running_core(databases, backend.bootstrap, folder, told=True) as platform:
-        await platform.tell_time(NOW)
-        for merchant in (OWNER, REDEEMER, STRANGER, SUSPENDED):
-            await platform.set_merchant(merchant)
-        await platform.set_rules(OWNER, partners=[REDEEMER, STRANGER])
-        yield platform
+core = core_at(NOW, OWNER, REDEEMER, STRANGER, SUSPENDED, partners=[REDEEMER, STRANGER])
 
 
 def ids(found: dict[str, Any]) -> list[str]:

@@ -1,11 +1,9 @@
 """Void by filter on a running core: what PostgreSQL finds, window by window, and what is seen of it afterwards."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import pytest
 
 from contracts.commands import (
     CouponFilter,
@@ -17,22 +15,11 @@ from contracts.commands import (
 )
 from coupon_core.audit import audit
 from tests.support.campaigns import generated, issue
-from tests.support.core import CorePlatform, running_core
-from tests.support.databases import Databases
-from tests.support.servers import Servers
+from tests.support.core import CorePlatform, core_at
 
 OWNER = str(uuid4())
 
-
-@pytest.fixture(scope="module")
-async def core(
-    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[CorePlatform]:
-    folder = tmp_path_factory.mktemp("core")
-    async with running_core(databases, backend.bootstrap, folder, told=True) as platform:
-        await platform.tell_time("2026-03-10T12:00:00Z")
-        await platform.set_merchant(OWNER)
-        yield platform
+core = core_at("2026-03-10T12:00:00Z", OWNER)
 
 
 def matching(**fields: Any) -> VoidMatching:

@@ -1,11 +1,9 @@
 """Why a command was answered as it was: the decision taken again is the same, and a difference is said."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import pytest
 
 from contracts.commands import (
     ActivateCampaign,
@@ -28,23 +26,12 @@ from contracts.commands import (
 )
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
-from tests.coupon_core.test_audit import OWNER, everything_once, until
+from tests.coupon_core.everything import OWNER, everything_once, until
 from tests.support.campaigns import generated, issue, published, terms
-from tests.support.core import CorePlatform, running_core
-from tests.support.databases import Databases
+from tests.support.core import CorePlatform, core_at
 from tests.support.deciding import by_code, by_number
-from tests.support.servers import Servers
 
-
-@pytest.fixture(scope="module")
-async def core(
-    databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[CorePlatform]:
-    folder = tmp_path_factory.mktemp("core")
-    async with running_core(databases, backend.bootstrap, folder, told=True) as platform:
-        await platform.tell_time("2026-03-01T00:00:00Z")
-        await platform.set_merchant(OWNER)
-        yield platform
+core = core_at("2026-03-01T00:00:00Z", OWNER)
 
 
 async def query(core: CorePlatform, statement: str, *arguments: object) -> list[asyncpg.Record]:

@@ -27,6 +27,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
+import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
 from contracts.answers import Reply
@@ -40,6 +42,7 @@ from messaging.replies import ReplyReader
 from scrip.home import pick_free_port
 from tests.support.databases import Databases, FreshDatabase
 from tests.support.processes import start
+from tests.support.servers import Servers
 from tests.support.topics import LANES, reset_topics
 
 WRITERS = ("gateway", "core", "adapter", "scheduler")
@@ -393,3 +396,26 @@ async def running_core(
     finally:
         await platform.close()
         await asyncio.to_thread(databases.drop, database)
+
+
+def core_at(now: str, *merchants: str, partners: Sequence[str] = ()) -> Any:
+    """A module's fixture: one core process at this told time, to which these merchants are known.
+
+        core = core_at("2026-03-01T00:00:00Z", OWNER, REDEEMER, partners=[REDEEMER])
+
+    `partners`: parties that the first merchant may name in its campaigns.
+    """
+
+    @pytest_asyncio.fixture(scope="module")
+    async def core(
+        databases: Databases, backend: Servers, tmp_path_factory: pytest.TempPathFactory
+    ) -> AsyncIterator[CorePlatform]:
+        async with running_core(databases, backend.bootstrap, tmp_path_factory.mktemp("core")) as platform:
+            await platform.tell_time(now)
+            for merchant in merchants:
+                await platform.set_merchant(merchant)
+            if partners:
+                await platform.set_rules(merchants[0], partners=list(partners))
+            yield platform
+
+    return core
