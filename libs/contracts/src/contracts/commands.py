@@ -413,36 +413,6 @@ class SetTool(Contract):
     active: Flag = True
 
 
-Command = (
-    GenerateCampaign
-    | ActivateCampaign
-    | AmendCampaign
-    | PublishCampaign
-    | GenerateCodes
-    | CancelGeneration
-    | UnpublishCampaign
-    | PauseCampaign
-    | ResumeCampaign
-    | StopCampaign
-    | ChangeQuantity
-    | UploadCodes
-    | ExportCodes
-    | IssueCoupons
-    | ClaimCoupon
-    | ReserveCoupon
-    | ReleaseCoupon
-    | RedeemCoupon
-    | ReturnCoupon
-    | VoidCoupons
-    | VoidCampaign
-    | VoidMatching
-    | RunDue
-    | AdvanceClock
-    | SetBuildingRules
-    | SetCodeKey
-    | SetMerchant
-    | SetTool
-)
 COMMANDS: tuple[type[Contract], ...] = (
     GenerateCampaign,
     ActivateCampaign,

@@ -7,7 +7,7 @@ Order of questions: can the record be read and trusted → what is the time → 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from contracts.answers import RefusalAnswer, Reply
@@ -51,7 +51,7 @@ from coupon_core.model.lane import LaneState
 from coupon_core.model.recording import Cause
 from coupon_core.model.refused import Refused
 from coupon_core.operations import amend, codes, create, generating, give_back, issue, lane_wide, manage, redeem, void
-from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Call, Entry, Outcome, Work
+from coupon_core.work import DEAD, DONE, OUTCOME_LIFE, REFUSED, RUNNING, Call, Entry, Outcome, Work
 
 OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     GenerateCampaign: create.generate,
@@ -116,9 +116,6 @@ SERVICE_WRITERS: dict[str, frozenset[type[Contract]]] = {
 }
 """Writers that may send only these; the gateway may send all but core's own, tools what their rights allow."""
 CORES_OWN: frozenset[type[Contract]] = frozenset({RunDue, GenerateCodes})
-
-OUTCOME_LIFE = timedelta(days=35)
-"""For so long, of lane clock, the same command id gets the first answer."""
 
 
 def decide(work: Work, entry: Entry) -> None:

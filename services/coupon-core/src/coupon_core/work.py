@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from coupon_core.model.refused import Refused
 from coupon_core.model.selecting import Selection
 
 RUNNING, DONE, REFUSED, DEAD = 0, 1, 2, 3
+OUTCOME_LIFE = timedelta(days=35)
+"""For so long, of lane clock, the same command id gets the first answer."""
 
 
 @dataclass(slots=True, eq=False)

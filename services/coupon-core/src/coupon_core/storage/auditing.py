@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+from coupon_core.codes.generated import BLOCK_SIZE
 from coupon_core.storage import Connection
 from coupon_core.storage.auditing_worth import OF_WORTH
+from coupon_core.work import OUTCOME_LIFE
 
 STATEMENT_SECONDS = 900
 MOST_DIFFERENCES = 1_000
@@ -231,13 +233,13 @@ CROSS JOIN LATERAL (VALUES
 ) AS each(what, expected, found)
 WHERE each.expected <> each.found
 """
-REDEMPTION_COMMAND = """
+REDEMPTION_COMMAND = f"""
 SELECT c.id, NULL::int, 'command of redemption ' || r.number || ' of coupon ' || r.coupon, 'decided and done',
     coalesce(CASE o.status WHEN 0 THEN 'running' WHEN 1 THEN 'done for another campaign' WHEN 2 THEN 'refused'
         ELSE 'dead' END, 'unknown')
 FROM redemption r JOIN campaign c ON c.number = r.campaign JOIN lane l ON l.partition = c.partition
 LEFT JOIN outcome o ON o.command = r.command
-WHERE ($1::bigint[] IS NULL OR r.campaign = ANY($1)) AND r.at > l.clock - interval '35 days'
+WHERE ($1::bigint[] IS NULL OR r.campaign = ANY($1)) AND r.at > l.clock - interval '{OUTCOME_LIFE.days} days'
     AND (o.status IS DISTINCT FROM 1 OR o.campaign IS DISTINCT FROM c.id)
 """
 # Of codes that arithmetic alone refuses nothing but the answer is kept.
@@ -246,7 +248,7 @@ SELECT o.campaign, NULL::int, 'refusal of command ' || o.command, 'kept', 'missi
 FROM outcome o LEFT JOIN refusal r ON r.command = o.command AND r.row = -1
 WHERE o.status = 2 AND r.command IS NULL AND o.body::jsonb ->> 'code' <> 'coupon_not_found'
 """
-BLOCKS = """
+BLOCKS = f"""
 WITH counted AS (
     SELECT campaign, count(*) AS blocks, max(idx) AS greatest, min(idx) AS least FROM code_block
     WHERE $1::bigint[] IS NULL OR campaign = ANY($1) GROUP BY campaign
@@ -255,7 +257,7 @@ SELECT c.id, NULL::int, 'blocks of codes', wanted.blocks::text,
     coalesce(b.blocks, 0) || coalesce(', ' || b.least || ' to ' || b.greatest, '')
 FROM campaign c LEFT JOIN counted b ON b.campaign = c.number
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN c.supply = 'generated' AND c.pattern IS NULL THEN (c.last_number + 65535) / 65536
+    SELECT CASE WHEN c.supply = 'generated' AND c.pattern IS NULL THEN (c.last_number + {BLOCK_SIZE - 1}) / {BLOCK_SIZE}
         ELSE 0 END AS blocks
 ) wanted
 WHERE ($1::bigint[] IS NULL OR c.number = ANY($1))

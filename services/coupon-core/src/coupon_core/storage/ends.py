@@ -42,8 +42,8 @@ async def end_batch(
 ) -> None:
     """Store outcomes, append journal rows, write the lanes' rows.
 
-    Of one command the last outcome counts (work that went on, a redrive, an id used after 35 days); a lane's sequence
-    number taken twice violates the journal's key.
+    Of one command the last outcome counts (work that went on, a redrive, an id used after `OUTCOME_LIFE`); a lane's
+    sequence number taken twice violates the journal's key.
     """
     last = {outcome.command: outcome for outcome in outcomes}
     answered = [
