@@ -46,6 +46,7 @@ from contracts.commands import (
 )
 from contracts.fields import PLATFORM, Contract
 from contracts.refusals import ClockNotSet, IdempotencyConflict, MerchantNotActive, NotAllowed
+from contracts.topics import COUPON_REPLIES
 from coupon_core.answering import with_codes, without_codes
 from coupon_core.model.lane import LaneState
 from coupon_core.model.recording import Cause
@@ -258,7 +259,7 @@ def _reply(work: Work, entry: Entry, outcome: Outcome, now: datetime) -> None:
         if tool is None or tool.reply_topic != record.replyto:
             return
         partition = None  # a partition that does not exist must not hold up others
-    elif record.replyto != "coupon.replies":
+    elif record.replyto != COUPON_REPLIES.name:
         return
     if outcome.status == REFUSED:
         reply = Reply(

@@ -20,8 +20,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from contracts.commands import RunDue, record_for
-from contracts.identifiers import SCRIP, lane_key
+from contracts.commands import RunDue
+from contracts.identifiers import SCRIP
 from contracts.topics import COUPON_COMMANDS
 from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.lanes.belonging import Belonging
@@ -41,6 +41,7 @@ from coupon_core.lanes.metrics import (
 from coupon_core.lanes.reading import Reader
 from coupon_core.lanes.taking_over import take_over_lane
 from coupon_core.lanes.watching import LaneWatch
+from coupon_core.operations.continuing import due_record
 from coupon_core.storage import Connection
 from coupon_core.storage.faults import ANY_FAULT, DATA_REFUSED, DATABASE_AWAY
 from coupon_core.storage.journal import COMMANDS, JournalRow
@@ -56,7 +57,6 @@ LOW_WATER = 2_000
 AHEAD_LIMIT = timedelta(seconds=30)
 DUE_AGAIN_SECONDS = 5.0
 DAMAGED_SECONDS = 3.0
-
 
 logger = structlog.get_logger()
 
@@ -369,15 +369,9 @@ class Core:
                              **_place(broke.entry))  # fmt: skip
                 broke.entry.dead = ("our_bug", broke.detail)
                 continue
-            except DATA_REFUSED as error:
-                if await self._bisect(batch, error):
-                    return
-                continue
-            except LanesLost:
-                raise
-            except DATABASE_AWAY:
-                raise
             except Exception as error:
+                if isinstance(error, (LanesLost, *DATABASE_AWAY)) and not isinstance(error, DATA_REFUSED):
+                    raise
                 if await self._bisect(batch, error):
                     return
                 continue
@@ -472,17 +466,11 @@ class Core:
                     logger.warning("What is due waits for the broker.", action="due_not_sent", error=str(error))
 
     async def _send_due(self, lane: Lane, until: datetime) -> None:
-        record = record_for(
-            RunDue(partition=lane.partition, until=until),
-            id=uuid5(SCRIP, f"due\n{lane.partition}\n{lane.position}\n{until.isoformat()}"),
-            source="/coupon-core",
-            subject=lane_key(lane.partition),
-            party="platform",
-            actor="service:core",
-            notafter=datetime.now(UTC) + timedelta(hours=1),
-        )
+        id = uuid5(SCRIP, f"due\n{lane.partition}\n{lane.position}\n{until.isoformat()}")
+        command = RunDue(partition=lane.partition, until=until)
+        record = due_record(command, id, datetime.now(UTC) + timedelta(hours=1))
         value = record.model_dump_json(exclude_none=True).encode()
-        await self.emitter.send_command(lane.partition, lane_key(lane.partition).encode(), value)
+        await self.emitter.send_command(lane.partition, record.subject.encode(), value)
 
     # --- for lag tools only
 

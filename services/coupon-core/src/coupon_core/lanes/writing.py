@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from contracts.answers import DeadLetter
 from contracts.commands import type_of
+from contracts.topics import COUPON_COMMANDS
 from coupon_core.model.recording import Recorder, instant
 from coupon_core.storage import Connection, dead_letters, lanes, outcomes
 from coupon_core.storage import campaigns as campaign_rows
@@ -170,7 +171,7 @@ def dead_letter(entry: Entry, reason: str, detail: str) -> DeadLetter:
 
     return DeadLetter.model_validate(
         {
-            "topic": "coupon.commands",
+            "topic": COUPON_COMMANDS.name,
             "partition": entry.partition,
             "offset": entry.offset,
             "reason": reason,

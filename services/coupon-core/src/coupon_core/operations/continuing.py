@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
-from contracts.commands import GenerateCodes, RunDue, VoidCampaign, VoidMatching, record_for
+from contracts.commands import CommandRecord, GenerateCodes, RunDue, VoidCampaign, VoidMatching, record_for
+from contracts.fields import PLATFORM
 from contracts.identifiers import continuation_id, lane_key
 from contracts.refusals import NotAllowed
 from coupon_core.model.campaign import Campaign
@@ -43,13 +45,18 @@ def refuse_cursor(call: Call, cursor: int) -> None:
 
 def continue_lane(call: Call, command: RunDue) -> None:
     """Append the lane's next slice of what is due."""
-    record = record_for(
-        command,
-        id=continuation_id(call.record.id, command.part),
-        source="/coupon-core",
-        subject=lane_key(call.lane.partition),
-        party="platform",
-        actor="service:core",
-        notafter=call.entry.time + CONTINUATION_LIFE,
-    )
+    record = due_record(command, continuation_id(call.record.id, command.part), call.entry.time + CONTINUATION_LIFE)
     call.work.continuations.append((call.lane.partition, record))
+
+
+def due_record(command: RunDue, id: UUID, notafter: datetime) -> CommandRecord:
+    """The record by which a lane lets happen what is due in it."""
+    return record_for(
+        command,
+        id=id,
+        source="/coupon-core",
+        subject=lane_key(command.partition),
+        party=PLATFORM,
+        actor="service:core",
+        notafter=notafter,
+    )

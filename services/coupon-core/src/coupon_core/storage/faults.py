@@ -10,7 +10,7 @@ DATABASE_AWAY: tuple[type[Exception], ...] = (*AWAY, asyncpg.InterfaceError)
 """Hold and try again: nothing is wrong with the records. Whether a commit went through is unknown."""
 
 DATA_REFUSED: type[Exception] = asyncpg.DataError
-"""The values cannot be written: our bug. (An InterfaceError by class, so it must be asked for first.)"""
+"""The values cannot be written: our bug. (An InterfaceError by class, and so one of DATABASE_AWAY too.)"""
 
 ANY_FAULT: type[Exception] = asyncpg.PostgresError
 """Anything the server says no with."""
