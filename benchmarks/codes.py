@@ -1,7 +1,7 @@
 """Microseconds per generated code: making and reading, one by one and in rows.
 
-Beside them the limit (the ten AES blocks a code takes, enciphered alone, in the same chunks) and the rivals:
-the general FF1 of the same module, and random codes as a program that stores them would draw them.
+Beside them the limit (the ten AES blocks a code takes, enciphered alone, in the same chunks) and the rival:
+random codes, as a program that stores them would draw them.
 
     python -m benchmarks.codes [--count 300000] [--json FILE]
 """
@@ -32,11 +32,6 @@ def aes_alone(count: int) -> None:
             encipher.update_into(chunk, room)
 
 
-def general_ff1(count: int) -> None:
-    for number in range(count):
-        ff1.encrypt(KEY, 32, b"scrip.codes", [number >> 5 * place & 31 for place in range(10, -1, -1)])
-
-
 def random_codes(count: int) -> None:
     for _ in range(count):
         "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
@@ -64,7 +59,6 @@ def main() -> None:
         "make, one by one": (lambda: [codes.code_of(serial) for serial in range(few)], few),
         "read, one by one": (lambda: [codes.serial_of(code) for code in written[:few]], few),
         "limit: AES alone, in rows": (lambda: aes_alone(many), many),
-        "rival: general FF1": (lambda: general_ff1(few // 10), few // 10),
         "rival: random codes": (lambda: random_codes(few), few),
     }
     # Alternating, so that a busy moment of the machine does not fall on one of them.

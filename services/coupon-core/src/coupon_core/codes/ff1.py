@@ -1,9 +1,7 @@
-"""FF1, the format-preserving encryption of NIST SP 800-38G, over AES.
+"""FF1, the format-preserving encryption of NIST SP 800-38G, over AES, for the two formats of our codes.
 
-`encrypt` and `decrypt` follow the standard's steps for any radix; the standard's samples test them.
-`Permutation` is the same cipher for the two formats of our codes, one number at a time or arrays of numbers;
-tests hold it equal to `encrypt`. In both the radix is a power of two and a half has at most 32 bits, so the
-arithmetic is short:
+One number at a time or arrays of numbers; tests hold both equal to the standard's own steps for any radix, and those
+to its samples. In both formats the radix is a power of two and a half has at most 32 bits, so the arithmetic is short:
 
 - b is 4 bytes at most and d = 8 bytes, so y is the first half of one AES block, and as it is taken modulo a power
   of two of 32 bits at most, bytes 4 to 7 of the block are all of it that counts.
@@ -13,8 +11,6 @@ arithmetic is short:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
@@ -22,76 +18,6 @@ from numpy.typing import NDArray
 ROUNDS = 10
 # The arrays of one chunk (16 bytes a number, in and out) stay in the processor's cache.
 CHUNK = 10_000
-
-
-def encrypt(key: bytes, radix: int, tweak: bytes, numerals: Sequence[int]) -> list[int]:
-    """FF1.Encrypt: numerals (each 0 <= numeral < radix) to as many others. About 0.1 ms a call."""
-    left, right = _halves(radix, numerals)
-    for number in range(ROUNDS):
-        width = len(left)
-        mixed = _number(left, radix) + _round_value(key, radix, tweak, len(numerals), number, right)
-        left, right = right, _numerals(mixed % radix**width, radix, width)
-    return [*left, *right]
-
-
-def decrypt(key: bytes, radix: int, tweak: bytes, numerals: Sequence[int]) -> list[int]:
-    """FF1.Decrypt: the inverse of `encrypt`."""
-    left, right = _halves(radix, numerals)
-    for number in reversed(range(ROUNDS)):
-        width = len(right)
-        mixed = _number(right, radix) - _round_value(key, radix, tweak, len(numerals), number, left)
-        left, right = _numerals(mixed % radix**width, radix, width), left
-    return [*left, *right]
-
-
-def _halves(radix: int, numerals: Sequence[int]) -> tuple[list[int], list[int]]:
-    if not 2 <= radix <= 1 << 16 or radix ** len(numerals) < 1_000_000:
-        raise ValueError("FF1 needs a radix of 2 to 65,536 and at least 1,000,000 possible inputs.")
-    if not all(0 <= numeral < radix for numeral in numerals):
-        raise ValueError(f"Each numeral must be from 0 to {radix - 1}.")
-    middle = len(numerals) // 2
-    return list(numerals[:middle]), list(numerals[middle:])
-
-
-def _round_value(key: bytes, radix: int, tweak: bytes, length: int, number: int, half: Sequence[int]) -> int:
-    """Steps 6.i to 6.iv: the number y that round `number` adds to the other half."""
-    first = length // 2
-    # Step 3, ceil(ceil(v * log2(radix)) / 8): as many bytes as the greatest number of v numerals takes.
-    value_bytes = ((radix ** (length - first) - 1).bit_length() + 7) // 8
-    wanted = 4 * -(-value_bytes // 4) + 4
-    fixed = b"".join(
-        (
-            b"\x01\x02\x01",
-            radix.to_bytes(3),
-            bytes((ROUNDS, first % 256)),
-            length.to_bytes(4),
-            len(tweak).to_bytes(4),
-        )
-    )
-    padding = bytes((-len(tweak) - value_bytes - 1) % 16)
-    message = fixed + tweak + padding + bytes((number,)) + _number(half, radix).to_bytes(value_bytes)
-    mac = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).encryptor().update(message)[-16:]
-    stream = mac
-    ecb = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 (prescribed: CIPH of single blocks)
-    for counter in range(1, -(-wanted // 16)):
-        stream += ecb.update((int.from_bytes(mac) ^ counter).to_bytes(16))
-    return int.from_bytes(stream[:wanted])
-
-
-def _number(numerals: Sequence[int], radix: int) -> int:
-    value = 0
-    for numeral in numerals:
-        value = value * radix + numeral
-    return value
-
-
-def _numerals(value: int, radix: int, width: int) -> list[int]:
-    numerals = [0] * width
-    for place in reversed(range(width)):
-        value, numerals[place] = divmod(value, radix)
-    return numerals
-
-
 TWEAK_BYTES = 11
 LEFT_BITS, RIGHT_BITS = 25, 30
 BITS = LEFT_BITS + RIGHT_BITS
