@@ -1,5 +1,6 @@
 """The documented API: the committed document is current, and no operation in it ever answers 500."""
 
+import re
 from typing import Any
 
 import pytest
@@ -47,6 +48,22 @@ def test_every_operation_describes_its_answers_and_its_problems() -> None:
             if method in ("post", "put") and path.startswith("/internal/"):
                 names = [parameter["name"] for parameter in operation["parameters"]]
                 assert "Idempotency-Key" in names or path.endswith("/validate"), (method, path)
+
+
+async def test_what_cannot_be_tried_says_so_and_does_nothing(gateway: GatewayPlatform) -> None:
+    """To do in earnest what was asked for as a dry run would be the worst of answers."""
+    paths = document(own_apis())["paths"]
+    asked = 0
+    for method, path in operations():
+        documented = [parameter["name"] for parameter in paths[path][method.lower()].get("parameters", ())]
+        if method == "GET" or "dry_run" in documented or not path.startswith("/internal/"):
+            continue
+        at = re.sub(r"{\w+}", ID, path.removeprefix("/internal/v1"))
+        answer = await gateway.staff(method, f"{at}?dry_run=true", {"greatest_percent": 1234})
+        assert (answer.status_code, answer.json()["code"]) == (422, "dry_run_not_taken"), (method, path)
+        asked += 1
+    assert asked > 20
+    assert (await gateway.done("GET", "/building-rules"))["rules"].get("greatest_percent") != 1234
 
 
 @pytest.mark.parametrize(("method", "path"), operations())

@@ -14,8 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dialects.protocol import FieldProblem, Problem
+from dialects.protocol import FieldProblem, Problem, invalid
 from gateway import problems
+from gateway.openapi import DRY_RUN
+from gateway.requests import dry_run
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -88,9 +90,30 @@ def of_validation(error: RequestValidationError) -> Problem:
     )
 
 
+def never_tried(handler: Handler) -> Handler:
+    """The handler of what cannot be tried: who asks for it is told so, and nothing is done."""
+
+    async def checked(request: Request) -> Response:
+        if dry_run(request):
+            raise invalid(
+                "This request cannot be tried; nothing was done. Send it without `dry_run` to have it done.",
+                FieldProblem("dry_run", "is not taken here"),
+                code="dry_run_not_taken",
+            )
+        return await handler(request)
+
+    return checked
+
+
 class GuardedRoute(APIRoute):
-    """A FastAPI route whose handler is guarded."""
+    """A FastAPI route whose handler is guarded; only where it is documented may a request be tried."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Called by FastAPI once per route."""
-        return guarded(f"{'/'.join(sorted(self.methods or ()))} {self.path_format}", super().get_route_handler())
+        handler = super().get_route_handler()
+        tried = DRY_RUN in (self.openapi_extra or {}).get("parameters", ())
+        safe = (self.methods or set()) <= {"GET", "HEAD"}
+        return guarded(
+            f"{'/'.join(sorted(self.methods or ()))} {self.path_format}",
+            handler if tried or safe else never_tried(handler),
+        )

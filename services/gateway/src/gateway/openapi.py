@@ -44,8 +44,7 @@ _AT = {
     "description": "Told time only: the instant at which the command happens.",
     "schema": {"type": "string", "format": "date-time"},
 }
-
-_DRY_RUN = {
+DRY_RUN = {
     "name": "dry_run",
     "in": "query",
     "required": False,
@@ -87,7 +86,7 @@ def described(
     if unsafe:
         extra["parameters"].append(_IDEMPOTENCY_KEY)
     if command:
-        extra["parameters"] += [_PREFER, _AT, *([_DRY_RUN] if tried else [])]
+        extra["parameters"] += [_PREFER, _AT, *([DRY_RUN] if tried else [])]
     content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in rows}
     if body is not None:
         _bodies.add(body)
