@@ -7,8 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.numbers import get_currency_precision
-
+from contracts.currencies import exponent_of
 from dialects.declared.declaration import (
     AsText,
     Conversion,
@@ -33,7 +32,7 @@ def to_ours(conversion: Conversion, value: Any, currency: str, zone: str) -> Any
         case Money(unit="minor"):
             return _whole(_number(value, "."))
         case Money(decimal=mark):
-            precision = get_currency_precision(currency)
+            precision = exponent_of(currency)
             return _whole(
                 _number(value, mark).scaleb(precision),
                 f"an amount of {currency} with at most {precision} decimals",
@@ -66,7 +65,7 @@ def to_theirs(conversion: Conversion, value: Any, currency: str, zone: str) -> A
         case Money(unit="minor"):
             return _whole(_number(value, "."))
         case Money(decimal=mark):
-            precision = get_currency_precision(currency)
+            precision = exponent_of(currency)
             return f"{_number(value, '.').scaleb(-precision):.{precision}f}".replace(".", mark)
         case Percent(paid=paid):
             points = _number(value, ".")

@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.campaigns import CodePattern, GeneratedSupply, SharedSupply, Terms, Validity
 from contracts.commands import GenerateCampaign, PublishCampaign
+from contracts.currencies import EXPONENTS
 from contracts.events import (
     CampaignCreated,
     CampaignPublished,
@@ -29,7 +30,6 @@ from coupon_core.model.campaign import Campaign
 from coupon_core.model.eligibility import check_rule
 from coupon_core.model.hours import next_opening
 from coupon_core.model.lifecycle import allow, move
-from coupon_core.model.money import currencies
 from coupon_core.model.refused import Refused
 from coupon_core.model.validity import bounds, coupon_span, range_bounds
 from coupon_core.model.worth import capacity, greatest_discount
@@ -56,7 +56,7 @@ def check_terms(call: Call, terms: Terms) -> tuple[datetime, datetime]:
     Raises:
         Refused: by the rule they break. Building rules are not asked here.
     """
-    if terms.currency not in currencies():
+    if terms.currency not in EXPONENTS:
         raise Refused(CurrencyUnknown(currency=terms.currency))
     if terms.budget is not None:
         check_budget(terms, terms.budget)

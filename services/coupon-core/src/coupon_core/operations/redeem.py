@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from contracts.commands import RedeemCoupon, ReleaseCoupon, ReserveCoupon
+from contracts.currencies import exponent_of
 from contracts.events import CouponReserved
 from contracts.refusals import (
     AmountNotExpected,
@@ -24,7 +25,6 @@ from coupon_core.model.discount import discount_of
 from coupon_core.model.eligibility import why_not_eligible
 from coupon_core.model.hours import is_open, next_opening
 from coupon_core.model.lifecycle import CouponOperation, allow, allow_coupon, free_units, none_left
-from coupon_core.model.money import exponent_of
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.model.worth import capacity

@@ -10,9 +10,9 @@ from pydantic import Field
 from starlette.requests import Request
 
 from contracts.campaigns import CampaignState, Origin
+from contracts.currencies import exponent_of
 from contracts.fields import Party
 from coupon_core.model.campaign import STATE_NAMES, Campaign
-from coupon_core.model.money import exponent_of
 from coupon_core.model.recording import instant
 from coupon_core.queries.asking import Parameters, campaign_named, campaign_not_found, parameters
 from coupon_core.queries.source import Source, instant_or_none

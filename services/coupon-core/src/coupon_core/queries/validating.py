@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from contracts.commands import Attributes, CouponReference, OrderItem, RedeemCoupon, record_for
+from contracts.currencies import exponent_of
 from contracts.fields import CodeText, Minor, OrderId, Party, UserId
 from contracts.identifiers import split_coupon_id
 from contracts.refusals import CampaignNotFound, CouponNotFound
 from coupon_core.decide import decide
 from coupon_core.lanes.loading import load
 from coupon_core.model.campaign import HELD, Campaign, Coupon
-from coupon_core.model.money import exponent_of
 from coupon_core.model.worth import capacity
 from coupon_core.queries.asking import body
 from coupon_core.queries.resolving import candidates
