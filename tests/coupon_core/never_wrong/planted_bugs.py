@@ -108,7 +108,7 @@ BUGS = (
         special=("hours",),
     ),
     # rules
-    Bug("a rule is not asked at redemption", redeem.redeem, "if rule is not None or", "if False and"),
+    Bug("a rule is not asked at redemption", redeem._check_rule, "if rule is not None or", "if False and"),
     Bug("a rule's no is a yes", eligibility.why_not_eligible, "if allowed is True:", "if allowed is not None:"),
     Bug("an attribute may be anything", eligibility.why_not_eligible, "if value is None:", "if False:"),
     # limits of periods

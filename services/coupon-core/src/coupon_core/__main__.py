@@ -86,6 +86,48 @@ async def cluster_id(bootstrap: str) -> str:
         await admin.close()
 
 
+async def check_platform(connection: Connection, settings: CoreSettings, cluster: str, codes: GeneratedCodes) -> None:
+    """The first process ever stores what its database belongs to.
+
+    Raises:
+        WrongPlatform: this process's settings or keys are not the database's own.
+    """
+    if settings.rebuild and await any_lane(connection):
+        raise WrongPlatform("SCRIP_REBUILD fills an empty database, and this one has lanes: begin with a new one")
+    told = settings.clock == "told"
+    known = await platform_identity(connection, settings.partitions, cluster, told)
+    if (known[0], known[2]) != (settings.partitions, told):
+        raise WrongPlatform(
+            f"this database belongs to {known[0]} lanes, told time {known[2]}; "
+            f"the settings say {settings.partitions}, {told}: give it its own settings"
+        )
+    missing, others = await wrong_code_keys(connection, codes.fingerprints())
+    if missing or others:
+        raise WrongPlatform(
+            f"code-keys.json lacks the versions {missing} and has other keys under {others} than this database has "
+            "met: codes made under them could not be read; put the keys back"
+        )
+
+
+def consumer_of(settings: CoreSettings, group: str, member: str) -> AIOKafkaConsumer:
+    """The loop's consumer, not started; `member` keeps its lanes through a quick restart."""
+    milliseconds = int(settings.session_timeout_seconds * 1000)
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        client_id=f"scrip-core-{settings.instance}",
+        group_id=group,
+        group_instance_id=member,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        session_timeout_ms=milliseconds,
+        heartbeat_interval_ms=max(300, milliseconds // 4),
+        rebalance_timeout_ms=milliseconds,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        fetch_max_wait_ms=100,
+    )
+
+
 async def serve_core(stop: asyncio.Event) -> None:
     """Run until `stop`."""
     settings = read_settings(CoreSettings)
@@ -99,26 +141,9 @@ async def serve_core(stop: asyncio.Event) -> None:
         server_settings=QUERY_PLANNER,
     )
     await check_current(pool, MIGRATIONS, SCHEMA)
-    told = settings.clock == "told"
-    cluster = await cluster_id(settings.kafka_bootstrap)
+    cluster, codes = await cluster_id(settings.kafka_bootstrap), GeneratedCodes(secrets.code_keys())
     async with pool.acquire() as connection:
-        if settings.rebuild and await any_lane(connection):
-            raise WrongPlatform("SCRIP_REBUILD fills an empty database, and this one has lanes: begin with a new one")
-        known = await platform_identity(connection, settings.partitions, cluster, told)
-    if (known[0], known[2]) != (settings.partitions, told):
-        raise WrongPlatform(
-            f"this database belongs to {known[0]} lanes, told time {known[2]}; "
-            f"the settings say {settings.partitions}, {told}: give it its own settings"
-        )
-
-    codes = GeneratedCodes(secrets.code_keys())
-    async with pool.acquire() as connection:
-        missing, others = await wrong_code_keys(connection, codes.fingerprints())
-    if missing or others:
-        raise WrongPlatform(
-            f"code-keys.json lacks the versions {missing} and has other keys under {others} than this database has "
-            "met: codes made under them could not be read; put the keys back"
-        )
+        await check_platform(connection, settings, cluster, codes)
 
     async def connect() -> Connection:
         return await asyncpg.connect(settings.database_url, timeout=5, command_timeout=70, server_settings=LOOP_PLANNER)
@@ -134,21 +159,7 @@ async def serve_core(stop: asyncio.Event) -> None:
         group = member = f"coupon-core-rebuild-{uuid4()}"  # all lanes, whoever else is reading the log
     await emitter.start()
     read_any_header_name()
-    milliseconds = int(settings.session_timeout_seconds * 1000)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap.split(","),
-        client_id=f"scrip-core-{settings.instance}",
-        group_id=group,
-        group_instance_id=member,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        session_timeout_ms=milliseconds,
-        heartbeat_interval_ms=max(300, milliseconds // 4),
-        rebalance_timeout_ms=milliseconds,
-        max_partition_fetch_bytes=4 * 1024 * 1024,
-        fetch_max_wait_ms=100,
-    )
+    consumer = consumer_of(settings, group, member)
     core = Core(
         consumer=consumer,
         emitter=emitter,
@@ -156,7 +167,7 @@ async def serve_core(stop: asyncio.Event) -> None:
         connect=connect,
         codes=codes,
         partitions=settings.partitions,
-        told=told,
+        told=settings.clock == "told",
         batch_records=settings.batch_records,
         batch_effects=settings.batch_effects,
         belonging=belonging,

@@ -53,7 +53,6 @@ class _Wanted:
         self.uploaded: dict[tuple[int, str], None] = {}
         self.free: Counter[int] = Counter()
         self.expected: Counter[int] = Counter()
-        self.serials: dict[int, None] = {}
         self.generated: dict[tuple[int, str], None] = {}
         self.ranges: dict[tuple[int, int], None] = {}
         self.block_indexes: dict[tuple[int, int], None] = {}

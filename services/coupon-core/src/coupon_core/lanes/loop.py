@@ -100,7 +100,6 @@ class Core:
         self.belonging = belonging
         self.lanes: dict[int, Lane] = {}
         self.watch = LaneWatch(consumer, self.lanes)
-        self.assigned: set[int] = set()
         self.problems: dict[int, str] = {}
         """Lanes that cannot be taken over, and why."""
         self.database_away = False
@@ -149,7 +148,6 @@ class Core:
 
     def assigned_now(self, partitions: Iterable[int]) -> None:
         """The group gave us these partitions: take each over."""
-        self.assigned = {tp.partition for tp in self.consumer.assignment()}
         logger.info("The group gave us lanes.", action="lanes_given", partitions=sorted(partitions))
         for partition in partitions:
             self._start_taking(partition, confirm=False)
@@ -157,7 +155,6 @@ class Core:
     def revoked_now(self, partitions: Iterable[int]) -> None:
         """The group took these away: decide nothing more in them; the fence guards what is under way."""
         for partition in partitions:
-            self.assigned.discard(partition)
             self._drop(partition)
             self.watch.settled(partition)
 

@@ -90,19 +90,34 @@ class _Issuer:
             why_not = self.limits.why_not(user)
             if why_not is not None:
                 return why_not
-        code: str | None = None
-        shown: str | None = None
+        taken = self._take_code(given)
+        if not isinstance(taken, tuple):
+            return taken
+        number, last, code, shown = taken
+        coupon = Coupon(campaign.number, number, user, HELD, 0, call.now, code, due_at=self.due, shown=shown)
+        campaign.add(HELD)
+        work.add_coupon(campaign, coupon)
+        self.recorder.issued(call.cause, number, user, last, self.how, order, paid, self.span)
+        if self.limits is not None:
+            self.limits.count()
+        return coupon
+
+    def _take_code(self, given: str | None) -> tuple[int, str, str | None, str | None] | Refusal:
+        """The new coupon's number and what may be shown of its code, with the code as it is stored and as it was
+        written, where it stands on the coupon's row; or why there is none.
+        """
+        campaign, work = self.campaign, self.call.work
         if campaign.supply == "generated":
             if given is not None:
                 return CodeNotExpected(supply=campaign.supply)
-            number, made = take_number(call, campaign, self.rows)
-            last = made[-4:]
-        elif campaign.supply == "shared":
+            number, made = take_number(self.call, campaign, self.rows)
+            return number, made[-4:], None, None
+        if campaign.supply == "shared":
             if given is not None and normalise(given) != campaign.code_normal:
                 return CodeNotExpected(supply=campaign.supply)
             campaign.last_number += 1
-            number, last = campaign.last_number, self.shared_last
-        elif campaign.supply == "uploaded":
+            return campaign.last_number, self.shared_last, None, None
+        if campaign.supply == "uploaded":
             if given is not None:
                 return CodeNotExpected(supply=campaign.supply)
             free = work.free_codes.get(campaign.number)
@@ -112,25 +127,16 @@ class _Issuer:
             uploaded.taken = True
             work.taken_codes.append((campaign.number, uploaded.position))
             campaign.available -= 1
-            number, code, shown = uploaded.position, uploaded.code, uploaded.shown
-            last = last_four(code)
-        else:
-            if given is None:
-                return CodeRequired()
-            code = normalise(given)
-            if code is None:
-                return CodeUnreadable()
-            if work.by_code.get((campaign.number, code)) is not None:
-                return CodeTaken()
-            campaign.last_number += 1
-            number, last, shown = campaign.last_number, last_four(code), given
-        coupon = Coupon(campaign.number, number, user, HELD, 0, call.now, code, due_at=self.due, shown=shown)
-        campaign.add(HELD)
-        work.add_coupon(campaign, coupon)
-        self.recorder.issued(call.cause, number, user, last, self.how, order, paid, self.span)
-        if self.limits is not None:
-            self.limits.count()
-        return coupon
+            return uploaded.position, last_four(uploaded.code), uploaded.code, uploaded.shown
+        if given is None:
+            return CodeRequired()
+        code = normalise(given)
+        if code is None:
+            return CodeUnreadable()
+        if work.by_code.get((campaign.number, code)) is not None:
+            return CodeTaken()
+        campaign.last_number += 1
+        return campaign.last_number, last_four(code), code, given
 
     def finish(self) -> None:
         """What follows from all that was issued: when the first of it is due, a low or an empty pool."""

@@ -94,20 +94,7 @@ def redeem(call: Call) -> dict[str, Any]:
     else:
         check_open(call, campaign, found.number)
         free = capacity(terms)
-    rule, attributes = campaign.rule_at_redeem, command.attributes
-    if rule is not None or attributes is not None:
-        user = command.coupon.user if isinstance(found, Bearer) else found.user or command.coupon.user
-        why_not = why_not_eligible(
-            rule,
-            attributes,
-            user=user,
-            users_of=campaign.users_of(),
-            explained=campaign.explained_to(call.party),
-            amount=command.amount,
-            items=command.items,
-        )
-        if why_not is not None:
-            raise Refused(why_not, found.number)
+    _check_rule(call, campaign, found)
     discount = discount_of(terms, command.amount, named=command.discount, items=command.items, balance=free)
     if isinstance(found, Bearer):
         found = take_bearer(call, campaign, found, command.coupon.user)
@@ -158,6 +145,25 @@ def redeem(call: Call) -> dict[str, Any]:
         **left,
         "redeemed_at": instant(call.now),
     }
+
+
+def _check_rule(call: Call, campaign: Campaign, found: Coupon | Bearer) -> None:
+    """Refuse whom the campaign's rule does not let use the coupon for this order."""
+    command: RedeemCoupon = call.command
+    rule, attributes = campaign.rule_at_redeem, command.attributes
+    if rule is not None or attributes is not None:
+        user = command.coupon.user if isinstance(found, Bearer) else found.user or command.coupon.user
+        why_not = why_not_eligible(
+            rule,
+            attributes,
+            user=user,
+            users_of=campaign.users_of(),
+            explained=campaign.explained_to(call.party),
+            amount=command.amount,
+            items=command.items,
+        )
+        if why_not is not None:
+            raise Refused(why_not, found.number)
 
 
 def what_is_left(campaign: Campaign, coupon: Coupon) -> dict[str, int]:
