@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contracts.commands import ClaimCoupon, IssueCoupons, IssueRow, PauseCampaign
 from contracts.events import EVENT_RECORD, CampaignPaused, CouponExpired, CouponIssued, CouponRedeemed, CouponUsed
 from contracts.fields import PLATFORM
-from coupon_core.model.campaign import Campaign
+from coupon_core.model.campaign import RESERVED, Campaign, Coupon, Redemption
 from coupon_core.model.recording import Cause, Recorder, instant
 from tests.support.deciding import MERCHANT, MemoryLane, terms
 
@@ -82,10 +82,12 @@ def test_redeemed_and_used(
 ) -> None:
     recorder = Recorder(a_campaign())
     cause = Cause(str(UUID(int=1)), actor, datetime(2026, 3, 1, tzinfo=UTC))
+    coupon = Coupon(1, 3, user, RESERVED, 7, cause.now)
+    row = Redemption(1, 3, 7, order, amount, discount, MERCHANT, actor, cause.now, UUID(int=1))
     if left:
-        recorder.used(cause, 3, user, 7, order, amount, discount, "EUR", MERCHANT, "reserved", left)
+        recorder.used(cause, coupon, row, left)
     else:
-        recorder.redeemed(cause, 3, user, 7, order, amount, discount, "EUR", MERCHANT)
+        recorder.redeemed(cause, coupon, row)
     is_what_the_model_writes(recorder.lines[0])
     fields: dict[str, Any] = {"coupon": 3, "user": user, "redemption": 7, "order": order, "amount": amount}
     fields |= {"discount": discount, "currency": "EUR", "at_party": MERCHANT}

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring as quoted
 
 from contracts.events import EVENT_TYPES
 from contracts.fields import Fact
-from coupon_core.model.campaign import Campaign
+from coupon_core.model.campaign import STATE_NAMES, Campaign, Coupon, Redemption
 from coupon_core.model.chain import link
 
 ISSUED = "scrip.coupon.issued.v1"
@@ -96,50 +96,23 @@ class Recorder:
             f'"order":{"null" if order is None else quoted(order)},"paid":{"null" if paid is None else paid},{valid}}}',
         )
 
-    def redeemed(
-        self,
-        cause: Cause,
-        number: int,
-        user: str | None,
-        redemption: int,
-        order: str | None,
-        amount: int | None,
-        discount: int,
-        currency: str,
-        party: str,
-        *,
-        kind: str = REDEEMED,
-        more: str = "",
-    ) -> None:
+    def redeemed(self, cause: Cause, coupon: Coupon, row: Redemption, *, kind: str = REDEEMED, more: str = "") -> None:
         """`CouponRedeemed`; `more` is what another kind says besides."""
+        user, order, amount = coupon.user, row.order, row.amount
         self._line(
             cause,
             kind,
-            self.campaign.coupon_id(number),
-            f'{{"coupon":{number},"user":{"null" if user is None else quoted(user)},"redemption":{redemption},'
+            self.campaign.coupon_id(coupon.number),
+            f'{{"coupon":{coupon.number},"user":{"null" if user is None else quoted(user)},"redemption":{row.number},'
             f'"order":{"null" if order is None else quoted(order)},"amount":{"null" if amount is None else amount},'
-            f'"discount":{discount},"currency":"{currency}","at_party":"{party}"{more}}}',
+            f'"discount":{row.discount},"currency":"{self.campaign.terms.currency}","at_party":"{row.party}"{more}}}',
         )
 
-    def used(
-        self,
-        cause: Cause,
-        number: int,
-        user: str | None,
-        redemption: int,
-        order: str | None,
-        amount: int | None,
-        discount: int,
-        currency: str,
-        party: str,
-        state: str,
-        left: dict[str, int],
-    ) -> None:
+    def used(self, cause: Cause, coupon: Coupon, row: Redemption, left: dict[str, int]) -> None:
         """`CouponUsed`; `left` holds `uses_left` or `balance`."""
         uses, balance = left.get("uses_left", "null"), left.get("balance", "null")
-        more = f',"state":"{state}","uses_left":{uses},"balance":{balance}'
-        what = (number, user, redemption, order, amount, discount, currency, party)
-        self.redeemed(cause, *what, kind=USED, more=more)
+        more = f',"state":"{STATE_NAMES[coupon.state]}","uses_left":{uses},"balance":{balance}'
+        self.redeemed(cause, coupon, row, kind=USED, more=more)
 
     def expired(self, cause: Cause, number: int, user: str | None, due: str) -> None:
         """`CouponExpired`; `due` already as text."""

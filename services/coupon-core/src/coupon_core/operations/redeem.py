@@ -125,11 +125,10 @@ def redeem(call: Call) -> dict[str, Any]:
     )
     call.work.redemptions.setdefault((campaign.number, found.number), []).append(row)
     recorder, left = call.work.recorder(campaign), what_is_left(campaign, found)
-    what = (found.redemptions, command.order, command.amount, discount, terms.currency, call.party)
     if partly:
-        recorder.used(call.cause, found.number, found.user, *what, STATE_NAMES[found.state], left)
+        recorder.used(call.cause, found, row, left)
     else:
-        recorder.redeemed(call.cause, found.number, found.user, *what)
+        recorder.redeemed(call.cause, found, row)
     note_exhausted(call, campaign)
     return {
         "coupon": campaign.coupon_id(found.number),
