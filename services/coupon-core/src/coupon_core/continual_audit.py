@@ -13,16 +13,9 @@ from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter, Gauge
 
 from coupon_core.audit import ROWS_AT_ONCE, broken_links, item
-from coupon_core.lanes.metrics import (
-    AUDIT_BEHIND,
-    AUDIT_CAMPAIGNS,
-    AUDIT_DIFFERENCES,
-    AUDIT_EVENTS,
-    AUDIT_PASS_AGE,
-    AUDIT_SECONDS,
-)
 from coupon_core.storage import Connection, chains
 from coupon_core.storage.auditing import Difference, check_campaigns, check_lanes, one_moment
 from coupon_core.storage.chains import Audited
@@ -37,6 +30,13 @@ FEW_EVENTS = 200
 PAUSE_SECONDS = 2.0
 """Between two passes, and while there is nothing to do."""
 TROUBLE_SECONDS = 5.0
+
+DIFFERENCES = Gauge("scrip_core_audit_differences", "Differences that stand, of this process's lanes: 0, or page.")
+PASS_AGE = Gauge("scrip_core_audit_full_pass_age_seconds", "Since the last pass over everything was done.")
+SECONDS = Counter("scrip_core_audit_seconds", "Time spent by the audit that always runs.")
+CAMPAIGNS = Counter("scrip_core_audit_campaigns", "Campaigns it has looked at.")
+EVENTS = Counter("scrip_core_audit_events", "Events whose chain it has followed.")
+BEHIND = Gauge("scrip_core_audit_behind_rows", "Journal rows appended and not yet looked at.")
 
 logger = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class ContinualAudit:
         self._chains: dict[UUID, list[Difference]] = {}
         self._told: set[tuple[UUID | None, int | None, str]] = set()
         self._pass_done = time.monotonic()
-        AUDIT_PASS_AGE.set_function(lambda: time.monotonic() - self._pass_done)
+        PASS_AGE.set_function(lambda: time.monotonic() - self._pass_done)
 
     async def run(self) -> None:
         """Look, and rest, for ever."""
@@ -83,7 +83,7 @@ class ContinualAudit:
     async def _rest(self, started: float) -> None:
         """After work since `started`, so long that the share is kept."""
         seconds = time.monotonic() - started
-        AUDIT_SECONDS.inc(seconds)
+        SECONDS.inc(seconds)
         await asyncio.sleep(seconds * (1 / self._share - 1))
 
     # --- what changed
@@ -104,9 +104,9 @@ class ContinualAudit:
                 for difference in await asyncio.to_thread(broken_links, [row for _, row in rows]):
                     if difference.campaign is not None:
                         self._chains.setdefault(difference.campaign, []).append(difference)
-                AUDIT_EVENTS.inc(sum(row.count for _, row in rows))
+                EVENTS.inc(sum(row.count for _, row in rows))
                 self._changed |= dict.fromkeys(row.campaign for _, row in rows)
-            AUDIT_BEHIND.set(sum(end - self._looked_at[lane] for lane, end in ends.items()))
+            BEHIND.set(sum(end - self._looked_at[lane] for lane, end in ends.items()))
             if self._changed:
                 ids = list(self._changed)[:CAMPAIGNS_AT_ONCE]
                 found = await chains.campaigns_with(connection, ids)
@@ -153,7 +153,7 @@ class ContinualAudit:
             differences = await check_campaigns(connection, [campaign.number for campaign in campaigns])
         for campaign in campaigns:
             self._tables[campaign.id] = [each for each in differences if each.campaign == campaign.id]
-        AUDIT_CAMPAIGNS.inc(len(campaigns))
+        CAMPAIGNS.inc(len(campaigns))
 
     async def _follow_all(self, campaigns: list[UUID]) -> None:
         """Follow the chains of campaigns with few events."""
@@ -163,7 +163,7 @@ class ContinualAudit:
         differences = await asyncio.to_thread(broken_links, rows)
         for campaign in campaigns:
             self._chains[campaign] = [each for each in differences if each.campaign == campaign]
-        AUDIT_EVENTS.inc(sum(row.count for row in rows))
+        EVENTS.inc(sum(row.count for row in rows))
         await self._rest(started)
 
     async def _follow(self, campaign: Audited) -> None:
@@ -175,7 +175,7 @@ class ContinualAudit:
             async with self._pool.acquire() as connection:
                 rows = await chains.rows_after(connection, campaign.id, first_seq, before, ROWS_AT_ONCE)
             differences += await asyncio.to_thread(broken_links, rows)
-            AUDIT_EVENTS.inc(sum(row.count for row in rows))
+            EVENTS.inc(sum(row.count for row in rows))
             await self._rest(started)
             if len(rows) < ROWS_AT_ONCE:
                 break
@@ -186,7 +186,7 @@ class ContinualAudit:
 
     def _tell(self) -> None:
         standing = [each for found in (*self._tables.values(), *self._chains.values()) for each in found]
-        AUDIT_DIFFERENCES.set(len(standing))
+        DIFFERENCES.set(len(standing))
         known = {(each.campaign, each.lane, each.what): each for each in standing}
         for key in known.keys() - self._told:
             logger.error("The audit found a difference.", action="audit_difference", **item(known[key]))

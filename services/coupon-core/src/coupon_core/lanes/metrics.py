@@ -19,12 +19,4 @@ BATCH_SECONDS = Histogram(
 OLDEST_NOT_EMITTED = Gauge(
     "scrip_core_oldest_not_emitted_seconds", "Age of the oldest committed batch the broker has not acknowledged."
 )
-AUDIT_DIFFERENCES = Gauge(
-    "scrip_core_audit_differences", "Differences that stand, of this process's lanes: 0, or page."
-)
-AUDIT_PASS_AGE = Gauge("scrip_core_audit_full_pass_age_seconds", "Since the last pass over everything was done.")
-AUDIT_SECONDS = Counter("scrip_core_audit_seconds", "Time spent by the audit that always runs.")
-AUDIT_CAMPAIGNS = Counter("scrip_core_audit_campaigns", "Campaigns it has looked at.")
-AUDIT_EVENTS = Counter("scrip_core_audit_events", "Events whose chain it has followed.")
-AUDIT_BEHIND = Gauge("scrip_core_audit_behind_rows", "Journal rows appended and not yet looked at.")
 LAG = Gauge("scrip_core_lag_records", "Records not yet decided, by lane of this process.", ["partition"])
