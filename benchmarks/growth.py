@@ -30,8 +30,8 @@ SELECT (SELECT number FROM campaign WHERE id = $1), n, md5(n::text), 1, now()
 FROM generate_series($2::bigint, $3::bigint) AS n
 """
 FILL_OUTCOMES = """
-INSERT INTO outcome (command, campaign, hash, status, at, body)
-SELECT gen_random_uuid(), $1, n, 1, now(), repeat('x', 190) FROM generate_series($2::bigint, $3::bigint) AS n
+INSERT INTO outcome (command, partition, campaign, hash, status, at, body)
+SELECT gen_random_uuid(), n % 16, $1, n, 1, now(), repeat('x', 190) FROM generate_series($2::bigint, $3::bigint) AS n
 """
 
 COUNTED = """

@@ -134,8 +134,8 @@ def test_a_plan_made_on_a_table_known_to_be_empty_is_not_kept(
     name = planner.prepare(outcomes.LOAD)
     assert "Index Cond" not in next(node for node in planner.nodes(name) if "Index Name" in node)
     planner.run(
-        "INSERT INTO outcome (command, hash, status, at) "
-        "SELECT gen_random_uuid(), 1, 1, now() FROM generate_series(1, 5000)"
+        "INSERT INTO outcome (command, partition, hash, status, at) "
+        "SELECT gen_random_uuid(), 1, 1, 1, now() FROM generate_series(1, 5000)"
     )
     planning_of_loop = planning.Planning(planner.connection)
     monkeypatch.setattr(planning, "PLANS_LIVE_SECONDS", -1.0)

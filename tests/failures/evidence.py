@@ -107,8 +107,8 @@ ORDER = {
     "exported_range": "campaign, first",
     "voided_range": "campaign, first",
     "code_block": "block",
-    "outcome": "command",
-    "refusal": "command, row",
+    "outcome": "command, partition",
+    "refusal": "command, partition, row",
     "dead_letter": "partition, position",
     "journal": "partition, lane_seq",
 }

@@ -6,14 +6,23 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from contracts.campaigns import AmountOff, Terms
-from contracts.commands import BuildingRules, GenerateCampaign, IssueCoupons, IssueRow, SetBuildingRules, StopCampaign
+from contracts.commands import (
+    BuildingRules,
+    ClaimCoupon,
+    GenerateCampaign,
+    IssueCoupons,
+    IssueRow,
+    SetBuildingRules,
+    StopCampaign,
+)
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
+from contracts.partitioner import partition_of
 from contracts.topics import TOPICS
 from coupon_core.model.campaign import STATE_NAMES
 from coupon_core.model.folding import Folding
@@ -21,6 +30,7 @@ from tests.failures.checker import check
 from tests.failures.evidence import Tables, read_tables, read_to_end
 from tests.failures.load import Load
 from tests.failures.rebuilds import rebuilding, rebuilt_differently
+from tests.support.campaigns import generated
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases
 from tests.support.servers import Servers
@@ -188,3 +198,31 @@ async def held_by_four(core: CorePlatform) -> UUID:
     await core.done(GenerateCampaign(terms=terms, quantity=10), campaign=campaign)
     await core.done(IssueCoupons(rows=tuple(IssueRow(user=f"user-{n}") for n in range(4))), campaign=campaign)
     return campaign
+
+
+async def test_an_id_in_two_lanes_names_two_commands_and_a_rebuild_agrees(
+    databases: Databases, backend: Servers, tmp_path: Path
+) -> None:
+    """No order joins the logs of two lanes: which of two was first must decide nothing."""
+    async with running_core(databases, backend.bootstrap, tmp_path, processes=2) as core:
+        await core.tell_time("2026-03-02T00:00:00Z")
+        by_lane: dict[int, str] = {}
+        for name in (f"c{number}" for number in range(40)):
+            by_lane.setdefault(partition_of(str(campaign_id(PLATFORM, name)).encode(), core.partitions), name)
+        campaigns = [await generated(core, name, quantity=10) for name in by_lane.values()]
+        assert len(campaigns) > 1
+        for number in range(5):
+            id, claim = uuid4(), ClaimCoupon(user=f"u{number}")
+            for campaign in campaigns:
+                assert (await core.send(claim, campaign=campaign, id=id)).status == "done"
+            again = await core.send(claim, campaign=campaigns[0], id=id)
+            assert (again.status, again.replayed) == ("done", True)
+            other = await core.send(ClaimCoupon(user="x"), campaign=campaigns[0], id=id)
+            assert other.refusal is not None
+            assert other.refusal.code == "idempotency_conflict"
+        assert [(await core.read(f"/campaigns/{campaign}"))["issued"] for campaign in campaigns] == [5] * len(campaigns)
+        assert (await core.read("/audit"))["differences"] == []
+        await stopped(core)
+        async with rebuilding(core, databases) as again_made:
+            lived = await read_tables(core.database.url("core"))
+            assert rebuilt_differently(lived, await read_tables(again_made.database.url("core"))) == []

@@ -87,7 +87,7 @@ class Store:
     period_counts: dict[tuple[int, Period, date], PeriodCount] = field(default_factory=dict)
     voided: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     blocks: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    outcomes: dict[UUID, Outcome] = field(default_factory=dict)
+    outcomes: dict[tuple[int, UUID], Outcome] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Events by campaign."""
     following: list[str] = field(default_factory=list)
@@ -105,8 +105,9 @@ class Store:
                 self._view_campaign(work, copied(row))
         for entry in entries:
             for command in _commands_of(entry):
-                if command in self.outcomes:
-                    work.outcomes[command] = copied(self.outcomes[command])
+                known = self.outcomes.get((entry.partition, command))
+                if known is not None:
+                    work.outcomes[entry.partition][command] = copied(known)
         for block, (campaign, index, version) in self.blocks.items():
             work.blocks[block] = (campaign, index, version)
             work.block_at[campaign, index] = (block, version)
@@ -164,7 +165,7 @@ class Store:
         for block, campaign, index, version in work.new_blocks:
             self.blocks[block] = (campaign, index, version)
         for outcome in work.new_outcomes:
-            self.outcomes[outcome.command] = outcome
+            self.outcomes[outcome.partition, outcome.command] = outcome
         return [record for _, record in work.continuations]
 
 
@@ -194,7 +195,7 @@ def _try(work: Work, entry: Entry) -> None:
     """Decide a dry run on a copy, of which only the answer is kept."""
     shared = [work.codes, entry, *(campaign.terms for campaign in work.campaigns.values())]
     memo: dict[int, object] = {id(each): each for each in shared}
-    memo |= {id(work.replies): [], id(work.outcomes): dict(work.outcomes)}
+    memo |= {id(work.replies): [], id(work.outcomes): copy.copy(work.outcomes)}
     memo |= {id(each): [] for each in (work.new_outcomes, work.refusals, work.continuations)}
     trial = copy.deepcopy(work, memo)
     _load_range(trial, entry)

@@ -458,7 +458,8 @@ class CommandRecord(Contract):
 
     specversion: Literal["1.0"] = "1.0"
     id: UUID
-    """The command id: the same id with the same data is answered again and has no second effect."""
+    """The command id: the same id with the same data is answered again and has no second effect. Use it for one
+    campaign only: in the lane of another it is another command, in the same lane it is refused."""
     source: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     type: str
     subject: Annotated[str, StringConstraints(min_length=1, max_length=64)]

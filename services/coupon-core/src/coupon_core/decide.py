@@ -7,6 +7,7 @@ Order of questions: can the record be read and trusted → what is the time → 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -132,7 +133,7 @@ def decide(work: Work, entry: Entry) -> None:
         work.dead.append((entry, *not_trusted))
         return
     now = lane.clock = work.clock_at(entry)
-    first = _remembered(work, record, now)
+    first = _remembered(work, entry, record, now)
     redriven = record.redrive and entry.writer == "gateway" and first is not None and first.status == DEAD
     if first is not None and not redriven:
         _answer_again(work, entry, first, now)
@@ -154,17 +155,25 @@ def decide(work: Work, entry: Entry) -> None:
     if result is None and record.dryrun:
         result = {}  # what goes on for long would only begin
     status = RUNNING if result is None else DONE
-    outcome = Outcome(record.id, entry.campaign, entry.hash, status, moment, result, position=entry.offset)
-    work.outcomes[record.id] = outcome
-    work.new_outcomes.append(outcome)
+    outcome = _keep(work, entry, record, status, moment, result)
     if result is not None:
         _reply(work, entry, outcome, moment)
 
 
-def _remembered(work: Work, record: CommandRecord, now: datetime | None) -> Outcome | None:
-    """The outcome this command's id has, while it counts."""
-    first = work.outcomes.get(record.id)
+def _remembered(work: Work, entry: Entry, record: CommandRecord, now: datetime | None) -> Outcome | None:
+    """The outcome this command's id has in its lane, while it counts."""
+    first = work.outcomes[entry.partition].get(record.id)
     return first if first is None or now is None or now - first.at < OUTCOME_LIFE else None
+
+
+def _keep(
+    work: Work, entry: Entry, record: CommandRecord, status: int, at: datetime, body: dict[str, Any] | None
+) -> Outcome:
+    """What becomes of a command, to be written; of one that was decided before, in place of the first."""
+    outcome = Outcome(entry.partition, record.id, entry.campaign, entry.hash, status, at, body, position=entry.offset)
+    work.outcomes[entry.partition][record.id] = outcome
+    work.new_outcomes.append(outcome)
+    return outcome
 
 
 def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
@@ -175,13 +184,11 @@ def _bury(work: Work, entry: Entry, reason: str, detail: str) -> None:
     work.dead.append((entry, reason, detail))
     if reason == "our_bug" and entry.record is not None and not entry.record.dryrun:
         at = work.lanes[entry.partition].clock or entry.time
-        first = _remembered(work, entry.record, at)
+        first = _remembered(work, entry, entry.record, at)
         goes_on = first is not None and first.status == RUNNING and entry.writer == "core"
         if first is not None and first.status != DEAD and not goes_on:
             return
-        outcome = Outcome(entry.record.id, entry.campaign, entry.hash, DEAD, at, None, position=entry.offset)
-        work.outcomes[outcome.command] = outcome
-        work.new_outcomes.append(outcome)
+        outcome = _keep(work, entry, entry.record, DEAD, at, None)
         _reply(work, entry, outcome, outcome.at)
 
 
@@ -230,9 +237,7 @@ def _refuse(call: Call, no: Refused) -> None:
     user = getattr(command, "user", None) or getattr(getattr(command, "coupon", None), "user", None)
     order = getattr(command, "order", None)
     entry, body = call.entry, call.refuse(None, no, user, order)
-    outcome = Outcome(call.record.id, entry.campaign, entry.hash, REFUSED, call.now, body, position=entry.offset)
-    call.work.outcomes[call.record.id] = outcome
-    call.work.new_outcomes.append(outcome)
+    outcome = _keep(call.work, entry, call.record, REFUSED, call.now, body)
     _reply(call.work, call.entry, outcome, call.now)
 
 
@@ -240,11 +245,10 @@ def _answer_again(work: Work, entry: Entry, first: Outcome, now: datetime | None
     if first.status == RUNNING:
         return  # its last slice answers
     if first.hash == entry.hash:
-        again = Outcome(first.command, first.campaign, first.hash, first.status, first.at, first.body, replayed=True)
-        _reply(work, entry, again, now or first.at)
+        _reply(work, entry, replace(first, replayed=True), now or first.at)
         return
     refusal = IdempotencyConflict(command=str(first.command))
-    conflict = Outcome(first.command, first.campaign, entry.hash, REFUSED, now or first.at, refusal.as_json())
+    conflict = replace(first, hash=entry.hash, status=REFUSED, at=now or first.at, body=refusal.as_json())
     _reply(work, entry, conflict, now or first.at)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -52,8 +52,9 @@ class Entry:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a command. `body` is the result, or the refusal, as JSON-ready values."""
+    """What became of a command in its lane. `body` is the result, or the refusal, as JSON-ready values."""
 
+    partition: int
     command: UUID
     campaign: UUID | None
     hash: int
@@ -155,7 +156,8 @@ class Work:
     period_counts: dict[tuple[int, Period, date], PeriodCount] = field(default_factory=dict)
     """By campaign, period and its first day. What is not here and lies after the lane's clock as loaded is 0."""
     redemptions: dict[tuple[int, int], list[Redemption]] = field(default_factory=dict)
-    outcomes: dict[UUID, Outcome] = field(default_factory=dict)
+    outcomes: defaultdict[int, dict[UUID, Outcome]] = field(default_factory=lambda: defaultdict(dict))
+    """By lane and command: an id in the log of another lane is another command, as no order joins the two."""
     recorders: dict[UUID, Recorder] = field(default_factory=dict)
     new_outcomes: list[Outcome] = field(default_factory=list)
     refusals: list[StoredRefusal] = field(default_factory=list)

@@ -87,8 +87,9 @@ async def _try(connection: Connection, work: Work, entry: Entry) -> None:
     """Decide a dry run on a view of its own, loaded for it; what came before is written. Only its answer stays."""
     lane = work.lanes[entry.partition].copy()
     trial = Work({entry.partition: lane}, work.told, work.partitions, work.codes)
-    if entry.record is not None and entry.record.id in work.outcomes:
-        trial.outcomes[entry.record.id] = work.outcomes[entry.record.id]
+    known = None if entry.record is None else work.outcomes[entry.partition].get(entry.record.id)
+    if known is not None:
+        trial.outcomes[entry.partition][known.command] = known
     await load(connection, trial, [entry])
     await load_range(connection, trial, entry)
     _decide_one(trial, entry)

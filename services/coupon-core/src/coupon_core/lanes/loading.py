@@ -72,16 +72,18 @@ async def load(
 
     `kept`: by lane, campaigns that need not be read (`Lane.kept`); those touched are taken out of it.
     """
-    commands: set[UUID] = set()
+    commands: set[tuple[int, UUID]] = set()
     for entry in entries:
         if entry.record is not None:
-            commands.add(entry.record.id)  # of the dead too: a repeat may not take the first one's place
+            commands.add(
+                (entry.partition, entry.record.id)
+            )  # of the dead too: a repeat may not take the first one's place
             if entry.dead is None and type(entry.record.data) is RunDue and entry.record.data.waiting is not None:
-                commands.add(entry.record.data.waiting.command)
-    missing = [command for command in commands if command not in work.outcomes]
+                commands.add((entry.partition, entry.record.data.waiting.command))
+    missing = [(lane, command) for lane, command in commands if command not in work.outcomes[lane]]
     if missing:
         for outcome in await outcome_rows.outcomes_of(connection, missing):
-            work.outcomes[outcome.command] = outcome
+            work.outcomes[outcome.partition][outcome.command] = outcome
     ids: dict[UUID, None] = {}
     for entry in entries:
         if entry.campaign is not None and entry.dead is None and entry.campaign not in work.campaigns:
@@ -122,7 +124,7 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
             continue
         command = entry.record.data
         number = campaign.number
-        outcome = work.outcomes.get(entry.record.id)
+        outcome = work.outcomes[entry.partition].get(entry.record.id)
         if outcome is not None and campaign.takes_blocks() and outcome.body is not None:
             for index in block_indexes(outcome.body):  # of the coupons in an answer that will be given again
                 wanted.block_indexes[number, index] = None

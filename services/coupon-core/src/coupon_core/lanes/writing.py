@@ -118,6 +118,7 @@ def _refusal_row(kept: StoredRefusal) -> outcomes.RefusalRow:
         raise ValueError("a refusal is always of a command")
     return (
         record.id,
+        kept.entry.partition,
         -1 if kept.row is None else kept.row,
         kept.at,
         kept.entry.campaign,

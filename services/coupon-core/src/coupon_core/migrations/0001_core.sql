@@ -191,14 +191,17 @@ CREATE TABLE code_key (
 );
 
 -- status: 0 running (sliced work not finished), 1 done, 2 refused, 3 dead
+-- A command is known by its id in its lane's log: no order joins the logs of two lanes.
 CREATE TABLE outcome (
-    command uuid PRIMARY KEY,
+    command uuid NOT NULL,
+    partition integer NOT NULL,
     campaign uuid,
     hash bigint NOT NULL,
     status smallint NOT NULL,
     at timestamptz NOT NULL,
     body text,
-    position bigint
+    position bigint,
+    PRIMARY KEY (command, partition)
 );
 
 -- kind: 1 events, 2 refusals, 3 continuation commands, 4 dead letters; body: zstd of JSON lines; chain: of events,
@@ -224,6 +227,7 @@ CREATE TRIGGER journal_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON jou
 
 CREATE TABLE refusal (
     command uuid NOT NULL,
+    partition integer NOT NULL,
     row integer NOT NULL,
     at timestamptz NOT NULL,
     campaign uuid,
@@ -234,7 +238,7 @@ CREATE TABLE refusal (
     coupon bigint,
     body text NOT NULL,
     seq bigint,
-    PRIMARY KEY (command, row)
+    PRIMARY KEY (command, partition, row)
 );
 CREATE INDEX refusal_user ON refusal (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX refusal_order ON refusal (order_id) WHERE order_id IS NOT NULL;

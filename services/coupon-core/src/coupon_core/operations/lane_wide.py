@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
 from coupon_core.operations.continuing import continue_lane
 from coupon_core.operations.finding import expire, settle
-from coupon_core.work import DONE, RUNNING, Call, Outcome
+from coupon_core.work import DONE, RUNNING, Call
 
 
 def advance_clock(call: Call) -> dict[str, Any] | None:
@@ -83,10 +84,10 @@ def _known_due(call: Call, campaign: Campaign) -> list[datetime]:
 def _answer_waiting(call: Call, waiting: Waiting, told: datetime) -> None:
     """Answer the AdvanceClock that began it; `told` is the time it told, whatever the clock says by now."""
     result = {"partition": call.lane.partition, "now": instant(told)}
-    first = call.work.outcomes.get(waiting.command)
+    outcomes = call.work.outcomes[call.lane.partition]
+    first = outcomes.get(waiting.command)
     if first is not None and first.status == RUNNING:
-        done = Outcome(waiting.command, None, first.hash, DONE, first.at, result)
-        call.work.outcomes[waiting.command] = done
+        done = outcomes[waiting.command] = replace(first, status=DONE, body=result)
         call.work.new_outcomes.append(done)
     if waiting.reply_to is not None:
         reply = Reply(command=waiting.command, status="done", result=result, as_of=call.now)

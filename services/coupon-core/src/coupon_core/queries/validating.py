@@ -90,7 +90,7 @@ class Trial:
         entry, command = self.entry()
         self.work.refusals.clear()
         decide(self.work, entry)
-        outcome = self.work.outcomes[command]
+        outcome = self.work.outcomes[entry.partition][command]
         refused = self.work.refusals[-1].coupon if self.work.refusals else None
         return outcome.status == DONE, outcome.body or {}, refused
 

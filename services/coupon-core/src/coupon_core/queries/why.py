@@ -144,7 +144,7 @@ async def _seq_before(connection: Connection, campaign: Campaign | None, outcome
     """How many events the campaign had before the command; 0: it was not there."""
     if events:
         return int(json.loads(events[0])["seq"]) - 1
-    known = await reading.seq_of_refusals(connection, outcome.command)
+    known = await reading.seq_of_refusals(connection, outcome.command, outcome.partition)
     not_kept = outcome.status == REFUSED and (outcome.body or {}).get("code") == CouponNotFound.code
     if campaign is None or known is not None or (outcome.status == REFUSED and not not_kept):
         return known or 0
@@ -161,7 +161,7 @@ def _decide_again(work: Work, entry: Entry) -> tuple[Decision | None, str | None
         decide(work, entry)
     except Exception as error:
         return Decision(DEAD, {"error": f"{type(error).__name__}: {error}"[:500]}, []), None
-    outcome = work.outcomes.get(record.id)
+    outcome = work.outcomes[entry.partition].get(record.id)
     if outcome is None:
         return None, f"it would be a dead letter now: {work.dead[-1][1]}: {work.dead[-1][2]}"
     lines = [line for recorder in work.recorders.values() for line in recorder.lines]

@@ -238,14 +238,14 @@ SELECT c.id, NULL::int, 'command of redemption ' || r.number || ' of coupon ' ||
     coalesce(CASE o.status WHEN 0 THEN 'running' WHEN 1 THEN 'done for another campaign' WHEN 2 THEN 'refused'
         ELSE 'dead' END, 'unknown')
 FROM redemption r JOIN campaign c ON c.number = r.campaign JOIN lane l ON l.partition = c.partition
-LEFT JOIN outcome o ON o.command = r.command
+LEFT JOIN outcome o ON o.command = r.command AND o.partition = c.partition
 WHERE ($1::bigint[] IS NULL OR r.campaign = ANY($1)) AND r.at > l.clock - interval '{OUTCOME_LIFE.days} days'
     AND (o.status IS DISTINCT FROM 1 OR o.campaign IS DISTINCT FROM c.id)
 """
 # Of codes that arithmetic alone refuses nothing but the answer is kept.
 REFUSED_COMMAND = """
 SELECT o.campaign, NULL::int, 'refusal of command ' || o.command, 'kept', 'missing'
-FROM outcome o LEFT JOIN refusal r ON r.command = o.command AND r.row = -1
+FROM outcome o LEFT JOIN refusal r ON r.command = o.command AND r.partition = o.partition AND r.row = -1
 WHERE o.status = 2 AND r.command IS NULL AND o.body::jsonb ->> 'code' <> 'coupon_not_found'
 """
 BLOCKS = f"""
@@ -357,7 +357,8 @@ WHERE c.number % p.partitions <> c.partition OR c.number / p.partitions >= coale
 """
 DEAD_COMMANDS = """
 SELECT o.campaign, NULL::int, 'dead letter of command ' || o.command, 'kept', 'missing'
-FROM outcome o WHERE o.status = 3 AND NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.command = o.command)
+FROM outcome o WHERE o.status = 3
+    AND NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.command = o.command AND d.partition = o.partition)
 """
 
 OF_LANES = (

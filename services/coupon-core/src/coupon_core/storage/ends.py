@@ -17,19 +17,19 @@ from coupon_core.work import Outcome
 
 END = """
 WITH answered AS (
-    INSERT INTO outcome (command, campaign, hash, status, at, body, position)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::timestamptz[], $6::text[],
-        $7::bigint[])
-    ON CONFLICT (command) DO UPDATE
+    INSERT INTO outcome (partition, command, campaign, hash, status, at, body, position)
+    SELECT * FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::bigint[], $5::smallint[], $6::timestamptz[],
+        $7::text[], $8::bigint[])
+    ON CONFLICT (command, partition) DO UPDATE
     SET campaign = excluded.campaign, hash = excluded.hash, status = excluded.status, at = excluded.at,
         body = excluded.body, position = excluded.position
 ), told AS (
     INSERT INTO journal (partition, lane_seq, kind, campaign, first_seq, count, at, body, chain)
-    SELECT * FROM unnest($8::int[], $9::bigint[], $10::smallint[], $11::uuid[], $12::bigint[], $13::int[],
-        $14::timestamptz[], $15::bytea[], $16::bytea[])
+    SELECT * FROM unnest($9::int[], $10::bigint[], $11::smallint[], $12::uuid[], $13::bigint[], $14::int[],
+        $15::timestamptz[], $16::bytea[], $17::bytea[])
 )
 UPDATE lane SET clock = new.clock, lane_seq = new.lane_seq, campaigns = new.campaigns, blocks = new.blocks
-FROM unnest($17::int[], $18::timestamptz[], $19::bigint[], $20::bigint[], $21::bigint[])
+FROM unnest($18::int[], $19::timestamptz[], $20::bigint[], $21::bigint[], $22::bigint[])
   AS new(partition, clock, lane_seq, campaigns, blocks)
 WHERE lane.partition = new.partition
 """
@@ -42,19 +42,19 @@ async def end_batch(
 ) -> None:
     """Store outcomes, append journal rows, write the lanes' rows.
 
-    Of one command the last outcome counts (work that went on, a redrive, an id used after `OUTCOME_LIFE`); a lane's
-    sequence number taken twice violates the journal's key.
+    Of one command of a lane the last outcome counts (work that went on, a redrive, an id used after `OUTCOME_LIFE`);
+    a lane's sequence number taken twice violates the journal's key.
     """
-    last = {outcome.command: outcome for outcome in outcomes}
+    last = {(o.partition, o.command): o for o in outcomes}
     answered = [
-        (o.command, o.campaign, o.hash, o.status, o.at, None if o.body is None else _text(o.body), o.position)
-        for o in last.values()
+        (*key, o.campaign, o.hash, o.status, o.at, None if o.body is None else _text(o.body), o.position)
+        for key, o in last.items()
     ]
     told = [
         (r.partition, r.lane_seq, r.kind, r.campaign, r.first_seq, len(r.lines), r.at, packed(r.lines), r.chain)
         for r in rows
     ]
-    await connection.execute(END, *columns(answered, 7), *columns(told, 9), *columns(lanes, 5))
+    await connection.execute(END, *columns(answered, 8), *columns(told, 9), *columns(lanes, 5))
 
 
 def _text(body: dict[str, Any]) -> str:

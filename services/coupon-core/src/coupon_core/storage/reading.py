@@ -228,29 +228,29 @@ def lines_with(text: bytes, bodies: Sequence[bytes]) -> list[str]:
 # --- outcomes
 
 OUTCOME = f"""
-SELECT o.command, o.campaign AS campaign_id, o.hash, o.status, o.at, o.body, o.position AS place, {COLUMNS}
-FROM outcome o LEFT JOIN campaign c ON c.id = o.campaign WHERE o.command = $1
+SELECT o.partition AS lane, o.command, o.campaign AS campaign_id, o.hash, o.status, o.at, o.body, o.position AS place,
+    {COLUMNS}
+FROM outcome o LEFT JOIN campaign c ON c.id = o.campaign WHERE o.command = $1 ORDER BY o.at, o.partition LIMIT 1
 """
 
 
 async def outcome_with_campaign(connection: Connection, command: UUID) -> tuple[Outcome, Campaign | None] | None:
-    """What became of a command, and the campaign it concerned, where that exists."""
+    """What became of a command, and the campaign it concerned, where that exists; of several lanes' the earliest."""
     row = await connection.fetchrow(OUTCOME, command)
     if row is None:
         return None
     body = None if row["body"] is None else json.loads(row["body"])
-    outcome = Outcome(
-        row["command"], row["campaign_id"], row["hash"], row["status"], row["at"], body, position=row["place"]
-    )
+    decided = row["campaign_id"], row["hash"], row["status"], row["at"]
+    outcome = Outcome(row["lane"], row["command"], *decided, body, position=row["place"])
     return outcome, None if row["number"] is None else from_row(row)
 
 
-SEQ_OF_REFUSALS = "SELECT min(seq) FROM refusal WHERE command = $1"
+SEQ_OF_REFUSALS = "SELECT min(seq) FROM refusal WHERE command = $1 AND partition = $2"
 
 
-async def seq_of_refusals(connection: Connection, command: UUID) -> int | None:
+async def seq_of_refusals(connection: Connection, command: UUID, partition: int) -> int | None:
     """How many events its campaign had when a command, or the first of its rows, was refused."""
-    found: int | None = await connection.fetchval(SEQ_OF_REFUSALS, command)
+    found: int | None = await connection.fetchval(SEQ_OF_REFUSALS, command, partition)
     return found
 
 
