@@ -111,7 +111,7 @@ class TestCampaigns:
 
         found = await core.read(f"/campaigns/{campaign}")
         events = await core.read(f"/campaigns/{campaign}/events", limit=1_000)
-        expected = {
+        expected: dict[str, Any] = {
             "id": str(campaign),
             "owner": "platform",
             "origin": "internal",
@@ -130,6 +130,8 @@ class TestCampaigns:
             "voided": 1,
             "expired": 0,
             "exported": 6,
+            "left": 9,
+            "periods": [],
             "currency": "EUR",
             "exponent": 2,
             "budget": None,
@@ -148,6 +150,15 @@ class TestCampaigns:
         assert found["terms"]["minimum_spend"] == 1_000
         assert found["terms"]["discount"] == {"kind": "amount_off", "amount": 500}
         assert found["terms"]["metadata"] == {"shop": "7"}
+
+    async def test_the_running_periods_say_how_far_their_limits_are_used(self, core: CorePlatform) -> None:
+        campaign = await generated(core, "by period", per_day_limit=3, per_month_limit=50, quantity=100)
+        await issue(core, campaign, ["a", "b"])
+        day = {"period": "day", "issued": 2, "limit": 3, "ends": "2026-03-02T00:00:00Z"}
+        month = {"period": "month", "issued": 2, "limit": 50, "ends": "2026-04-01T00:00:00Z"}
+        assert (await core.read(f"/campaigns/{campaign}"))["periods"] == [day, month]
+        listed = await collect(core, "/campaigns", "campaigns", limit=100)
+        assert next(item for item in listed if item["id"] == str(campaign))["periods"] == [day, month]
 
     async def test_a_campaign_is_seen_by_owner_redeemer_and_sender_and_by_nobody_else(self, core: CorePlatform) -> None:
         campaign = await published(core, "seen", SHARED, party=OWNER, redeemable_by=[REDEEMER])

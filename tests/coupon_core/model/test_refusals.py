@@ -478,7 +478,8 @@ WAYS: dict[str, Callable[[MemoryLane], str]] = {
 
 
 def test_there_is_a_way_to_every_refusal() -> None:
-    assert WAYS.keys() == REFUSALS.keys()
+    of_questions = {"ambiguous_code"}  # a command names its campaign
+    assert WAYS.keys() | of_questions == REFUSALS.keys()
 
 
 @pytest.mark.parametrize("code", WAYS)

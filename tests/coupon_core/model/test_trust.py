@@ -25,6 +25,7 @@ from contracts.commands import (
     SetCodeKey,
     SetMerchant,
     SetTool,
+    UploadCodes,
     VoidCampaign,
     VoidMatching,
 )
@@ -238,7 +239,8 @@ class TestTools:
     @pytest.mark.parametrize(
         ("right", "command"),
         [("generate", ONE_OF_EACH[GenerateCampaign]), ("issue", CLAIM), ("issue", ONE_OF_EACH[IssueCoupons]),
-         ("redeem", ONE_OF_EACH[RedeemCoupon]), ("manage", ONE_OF_EACH[ExportCodes])],
+         ("redeem", ONE_OF_EACH[RedeemCoupon]), ("manage", ONE_OF_EACH[ExportCodes]),
+         ("manage", UploadCodes(codes=("A-1",))), ("void", ONE_OF_EACH[VoidCampaign])],
     )  # fmt: skip
     def test_each_right_allows_its_commands_only(self, right: str, command: Contract) -> None:
         others = tuple(other for other in self.RIGHTS if other != right)

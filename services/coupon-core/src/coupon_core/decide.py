@@ -104,12 +104,14 @@ TOOL_RIGHTS: dict[type[Contract], ToolRight] = {
     ReturnCoupon: "redeem",
     VoidCoupons: "void",
     VoidMatching: "void",
+    VoidCampaign: "void",
     CancelGeneration: "manage",
     PauseCampaign: "manage",
     ResumeCampaign: "manage",
     StopCampaign: "manage",
     UnpublishCampaign: "manage",
     ChangeQuantity: "manage",
+    UploadCodes: "manage",
     ExportCodes: "manage",
 }
 SERVICE_WRITERS: dict[str, frozenset[type[Contract]]] = {

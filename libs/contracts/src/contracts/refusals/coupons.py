@@ -12,6 +12,12 @@ class CouponNotFound(Refusal):
     message = "There is no such coupon for you."
 
 
+class AmbiguousCode(Refusal):
+    code = "ambiguous_code"
+    message = "The code stands for coupons of several campaigns; name the campaign."
+    campaigns: list[str]
+
+
 class NotThisUsersCoupon(Refusal):
     code = "not_this_users_coupon"
     message = "The coupon is held by another user."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,10 +13,12 @@ from contracts.campaigns import CampaignState, Origin
 from contracts.currencies import exponent_of
 from contracts.fields import Party
 from coupon_core.model.campaign import STATE_NAMES, Campaign
+from coupon_core.model.periods import Period, period_end, period_limits, period_start
 from coupon_core.model.recording import instant
 from coupon_core.queries.asking import Parameters, campaign_named, campaign_not_found, parameters
 from coupon_core.queries.source import Source, instant_or_none
 from coupon_core.storage import Connection, reading
+from coupon_core.storage.periods import counts_of
 
 LARGEST_PAGE = 200
 
@@ -58,6 +60,7 @@ def campaign_item(campaign: Campaign, as_of: datetime | None) -> dict[str, Any]:
         "issued": campaign.issued,
         **{name: campaign.counts[state] for state, name in STATE_NAMES.items()},
         "exported": campaign.exported,
+        "left": campaign.stock_left(),
         "currency": campaign.terms.currency,
         "exponent": exponent_of(campaign.terms.currency),
         "budget": _budget(campaign),
@@ -114,10 +117,9 @@ async def one(source: Source, request: Request) -> dict[str, Any]:
     asked = parameters(request, OfParty)
     async with source.pool.acquire() as connection:
         found = await visible_with_clock(connection, campaign_named(request), asked.party)
-    if found is None:
-        raise campaign_not_found()
-    campaign, clock = found
-    return campaign_item(campaign, source.now(clock))
+        if found is None:
+            raise campaign_not_found()
+        return (await _items(source, connection, [found]))[0]
 
 
 async def many(source: Source, request: Request) -> dict[str, Any]:
@@ -127,7 +129,7 @@ async def many(source: Source, request: Request) -> dict[str, Any]:
         found = await reading.campaigns_after(
             connection, asked.party, asked.origin, asked.state, asked.after, asked.limit + 1
         )
-    return _page(source, found, asked.limit)
+        return await _page(source, connection, found, asked.limit)
 
 
 async def catalogue(source: Source, request: Request) -> dict[str, Any]:
@@ -135,11 +137,37 @@ async def catalogue(source: Source, request: Request) -> dict[str, Any]:
     asked = parameters(request, Catalogue)
     async with source.pool.acquire() as connection:
         found = await reading.campaigns_on_offer(connection, source.process_clock(), asked.after, asked.limit + 1)
-    return _page(source, found, asked.limit)
+        return await _page(source, connection, found, asked.limit)
 
 
-def _page(source: Source, found: list[tuple[Campaign, datetime | None]], limit: int) -> dict[str, Any]:
+async def _page(
+    source: Source, connection: Connection, found: list[tuple[Campaign, datetime | None]], limit: int
+) -> dict[str, Any]:
     return {
-        "campaigns": [campaign_item(campaign, source.now(clock)) for campaign, clock in found[:limit]],
+        "campaigns": await _items(source, connection, found[:limit]),
         "next": found[limit - 1][0].text if len(found) > limit else None,
     }
+
+
+async def _items(
+    source: Source, connection: Connection, found: list[tuple[Campaign, datetime | None]]
+) -> list[dict[str, Any]]:
+    """Campaigns as they are now: with the counts of the periods in which they limit what is issued."""
+    wanted: dict[tuple[int, Period, date], tuple[int, datetime]] = {}
+    for campaign, clock in found:
+        now, zone = source.now(clock), campaign.terms.validity.zone
+        if now is None:
+            continue
+        for period, limit in period_limits(campaign.terms):
+            first = period_start(period, now, zone)
+            wanted[campaign.number, period, first] = limit, period_end(period, first, zone)
+    counts = await counts_of(connection, list(wanted)) if wanted else []
+    issued = {(count.campaign, count.period, count.first): count.issued for count in counts}
+    periods: dict[int, list[dict[str, Any]]] = {}
+    for key, (limit, ends) in wanted.items():
+        said = {"period": key[1], "issued": issued.get(key, 0), "limit": limit, "ends": instant(ends)}
+        periods.setdefault(key[0], []).append(said)
+    return [
+        campaign_item(campaign, source.now(clock)) | {"periods": periods.get(campaign.number, [])}
+        for campaign, clock in found
+    ]

@@ -19,7 +19,7 @@ from contracts.commands import Attributes, CouponReference, OrderItem, RedeemCou
 from contracts.currencies import exponent_of
 from contracts.fields import CodeText, Minor, OrderId, Party, UserId
 from contracts.identifiers import split_coupon_id
-from contracts.refusals import CampaignNotFound, CouponNotFound
+from contracts.refusals import AmbiguousCode, CampaignNotFound, CouponNotFound
 from coupon_core.decide import decide
 from coupon_core.lanes.loading import load
 from coupon_core.model.campaign import HELD, Campaign, Coupon
@@ -240,7 +240,7 @@ async def validate(source: Source, request: Request) -> dict[str, Any]:
             if not several:
                 return _answer([CouponNotFound().as_json()], as_of)
             if len(several) > 1:
-                return _answer([_ambiguous([one.text for one, _ in several])], as_of)
+                return _answer([AmbiguousCode(campaigns=[one.text for one, _ in several]).as_json()], as_of)
             campaign = several[0][0]
         trial = await _trial(source, connection, campaign, question)
     answer = _judge(trial)
@@ -301,14 +301,6 @@ def _judge(trial: Trial) -> dict[str, Any]:
         payable=None if reasons else said["payable"],
         **shown,
     )
-
-
-def _ambiguous(campaigns: list[str]) -> Reason:
-    return {
-        "code": "ambiguous_code",
-        "message": "The code stands for coupons of several campaigns; name the campaign.",
-        "facts": {"campaigns": campaigns},
-    }
 
 
 def _answer(

@@ -10,7 +10,7 @@ from contracts.answers import RefusalAnswer, Reply
 from contracts.commands import VoidCoupons
 from contracts.fields import Contract
 from contracts.identifiers import campaign_id, split_coupon_id
-from contracts.refusals import CampaignNotFound, CouponNotFound, Refusal
+from contracts.refusals import AmbiguousCode, CampaignNotFound, CouponNotFound, Refusal
 from dialects.calls import (
     AskNothing,
     Call,
@@ -293,15 +293,7 @@ class _Doing:
         if not found:
             raise RequestRefused(problems.of_refusal(CouponNotFound()))
         if len(found) > 1:
-            raise RequestRefused(
-                Problem(
-                    "ambiguous_code",
-                    409,
-                    "Ambiguous code",
-                    "Several of your campaigns have this code: name the campaign.",
-                    facts={"campaigns": [str(one) for one in found]},
-                )
-            )
+            raise RequestRefused(problems.of_refusal(AmbiguousCode(campaigns=[str(one) for one in found])))
         return found[0]
 
     async def _under(self, code: str) -> Item:

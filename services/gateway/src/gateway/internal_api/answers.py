@@ -100,6 +100,15 @@ class BudgetView(Answer):
     left: int
 
 
+class PeriodView(Answer):
+    """The day, week or month that runs, in the campaign's zone."""
+
+    period: str
+    issued: int
+    limit: int
+    ends: datetime
+
+
 class CampaignView(Answer):
     """A campaign with its exact counters. `chain`: of its events up to `seq`; `caused_by`: only as of a moment."""
 
@@ -118,10 +127,14 @@ class CampaignView(Answer):
     voided: int
     expired: int
     exported: int
+    left: int | None
+    """How many more somebody may get; None: no bound."""
     currency: str
     exponent: int
     """Decimal places of the currency: amounts are whole minor units."""
     budget: BudgetView | None
+    periods: list[PeriodView] = []
+    """Of the limits by day, week and month, how far the current one is used. Only as it is now."""
     seq: int
     chain: str
     as_of: datetime
