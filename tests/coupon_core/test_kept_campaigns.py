@@ -1,15 +1,8 @@
 """Between two batches a lane keeps its campaigns: what the tables hold, and nothing of a batch that failed."""
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
-
-import asyncpg
 import pytest
-import pytest_asyncio
 
 from contracts.commands import (
-    AdvanceClock,
     AmendCampaign,
     ClaimCoupon,
     CouponReference,
@@ -19,82 +12,28 @@ from contracts.commands import (
     ReserveCoupon,
     ResumeCampaign,
     VoidCampaign,
-    record_for,
 )
-from contracts.fields import PLATFORM, Contract
-from contracts.identifiers import lane_key
-from contracts.partitioner import partition_of
-from coupon_core.__main__ import LOOP_PLANNER
 from coupon_core.lanes import deciding
 from coupon_core.model.campaign import Campaign
 from coupon_core.storage import campaigns as campaign_rows
 from coupon_core.storage import codes as code_rows
 from coupon_core.work import Work
-from tests.coupon_core.never_wrong.simulated import LANES
-from tests.coupon_core.never_wrong.stored import StoredLanes
+from tests.coupon_core.one_campaign import CAMPAIGN, LANE, Lanes
 from tests.support.campaigns import terms
-from tests.support.databases import Databases
-
-CAMPAIGN = UUID("5f0c1a52-7f44-5d2a-9a57-60b3f1f2c9d7")
-START = datetime(2026, 3, 10, 12, tzinfo=UTC)
-LANE = partition_of(str(CAMPAIGN).encode(), LANES)
 
 
-class Lanes:
-    """Two lanes on a database of their own, and one campaign in them."""
+def kept(lanes: Lanes) -> dict[str, object]:
+    return fields(lanes.stored.lanes[LANE].kept[CAMPAIGN])
 
-    def __init__(self, connection: asyncpg.Connection, url: str) -> None:
-        self.stored = StoredLanes(connection, url, START)
 
-    def append(self, command: Contract, subject: str = str(CAMPAIGN), at: datetime | None = None) -> None:
-        record = record_for(
-            command,
-            id=uuid4(),
-            source="/test",
-            subject=subject,
-            party=PLATFORM,
-            actor="staff:test",
-            notafter=START.replace(hour=13),
-            at=at,
-            replyto="coupon.replies",
-            replypartition=0,
-        )
-        self.stored.append(record, LANE)
-
-    async def done(self, *commands: Contract) -> list[str]:
-        """Decide these in one batch; what was answered: the coupon, or the campaign's state."""
-        for command in commands:
-            self.append(command)
-        await self.stored.decide(1_000)
-        heard, self.stored.heard = self.stored.heard, []
-        assert [reply.status for reply in heard] == ["done"] * len(commands), heard
-        return [str((reply.result or {}).get("coupon", (reply.result or {}).get("state"))) for reply in heard]
-
-    def kept(self) -> dict[str, object]:
-        return fields(self.stored.lanes[LANE].kept[CAMPAIGN])
-
-    async def row(self) -> dict[str, object]:
-        (campaign,) = await campaign_rows.campaigns_by_id(self.stored.connection, [CAMPAIGN])
-        return fields(campaign)
+async def row(lanes: Lanes) -> dict[str, object]:
+    (campaign,) = await campaign_rows.campaigns_by_id(lanes.stored.connection, [CAMPAIGN])
+    return fields(campaign)
 
 
 def fields(campaign: Campaign) -> dict[str, object]:
     """All of a campaign but the block it makes codes of, which stands in no row of its own."""
     return {name: getattr(campaign, name) for name in Campaign.__slots__ if name != "block"}
-
-
-@pytest_asyncio.fixture
-async def lanes(databases: Databases) -> AsyncIterator[Lanes]:
-    database = databases.fresh("core")
-    connection = await asyncpg.connect(database.url("core"), server_settings=LOOP_PLANNER)
-    lanes = Lanes(connection, database.url("core"))
-    await lanes.stored.take_over()
-    lanes.append(AdvanceClock(partition=LANE, to=START), lane_key(LANE))
-    await lanes.stored.decide(1)
-    lanes.stored.heard.clear()
-    yield lanes
-    await connection.close()
-    databases.drop(database)
 
 
 async def test_what_is_kept_is_what_the_row_holds(lanes: Lanes) -> None:
@@ -111,7 +50,7 @@ async def test_what_is_kept_is_what_the_row_holds(lanes: Lanes) -> None:
         [VoidCampaign(reason="over")],
     ):
         await lanes.done(*batch)
-        assert lanes.kept() == await lanes.row()
+        assert kept(lanes) == await row(lanes)
 
 
 async def test_the_next_batch_reads_neither_the_campaign_nor_its_block(
@@ -139,7 +78,7 @@ async def test_of_a_batch_that_failed_nothing_is_kept(lanes: Lanes, monkeypatch:
     assert CAMPAIGN not in lanes.stored.lanes[LANE].kept
     await lanes.stored.decide(1)
     assert [reply.result and reply.result["coupon"] for reply in lanes.stored.heard] == [f"{CAMPAIGN}.2"]
-    assert lanes.kept() == await lanes.row()
+    assert kept(lanes) == await row(lanes)
 
 
 async def test_who_owned_the_lane_before_leaves_nothing_to_its_next_owner(lanes: Lanes) -> None:

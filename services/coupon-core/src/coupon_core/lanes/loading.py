@@ -135,9 +135,9 @@ def _gather(work: Work, entries: Sequence[Entry]) -> _Wanted:
                 _want_new(wanted, work, campaign, [(row.user, row.code) for row in command.rows])
             case RedeemCoupon() | ReserveCoupon() | ReleaseCoupon() | ReturnCoupon():
                 wanted.redemptions = True
-                _want_reference(work, wanted, campaign, command.coupon)
                 if isinstance(command, ReturnCoupon):
                     _want_all_redemptions(wanted, number, command.coupon)
+                _want_reference(work, wanted, campaign, command.coupon)
             case VoidCoupons():
                 wanted.redemptions = True
                 for reference in command.coupons:
@@ -197,6 +197,8 @@ def _want_reference(work: Work, wanted: _Wanted, campaign: Campaign, reference: 
         named = own.number_of(reference.code)
         if named is not None and named <= (campaign.quantity or 0):
             wanted.numbers[number, named] = wanted.ranges[number, named] = None
+            if (number, reference.code) in wanted.returned:
+                wanted.returned.add((number, named))
         return
     code = normalise(reference.code)
     if code is not None:
