@@ -15,6 +15,7 @@ from contracts.commands import (
     ClaimCoupon,
     ExportCodes,
     GenerateCampaign,
+    ReserveCoupon,
     SetBuildingRules,
     StopCampaign,
     UnpublishCampaign,
@@ -23,7 +24,7 @@ from contracts.commands import (
 from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
 from coupon_core.operations.amend import ANYTIME
-from tests.support.deciding import MERCHANT, OTHER, MemoryLane, terms
+from tests.support.deciding import MERCHANT, OTHER, MemoryLane, by_number, terms
 
 LONGER = {"starts": "2026-03-01", "ends": "2026-04-30"}
 SHORTER = {"starts": "2026-03-01", "ends": "2026-03-20"}
@@ -182,6 +183,18 @@ class TestPromises:
         lane.pass_time("2026-05-01T00:00:00Z")
         assert lane.counters(campaign) == {"expired": 1}
         assert lane.kinds(campaign)[-1] == "campaign.ended"
+
+    def test_a_reservation_until_the_end_that_was_is_over_then_however_late_the_end_is_now(self) -> None:
+        lane = MemoryLane()
+        campaign = held(lane)
+        lane.pass_time("2026-03-31T23:55:00Z")
+        reserved = lane.done(ReserveCoupon(coupon=by_number(), order="A", seconds=900), campaign=campaign)
+        assert reserved["until"] == "2026-04-01T00:00:00Z"
+        lane.done(amend(validity=LONGER), campaign=campaign)
+        lane.pass_time("2026-04-01T00:00:00Z")
+        assert lane.counters(campaign) == {"held": 1}
+        lane.pass_time("2026-05-01T00:00:00Z")
+        assert lane.counters(campaign) == {"expired": 1}
 
     def test_no_later_end_where_each_coupon_was_told_its_own(self) -> None:
         lane = MemoryLane()

@@ -103,8 +103,8 @@ def _keep_promise(name: str, before: Terms, after: Terms, *, lasting: bool) -> N
 
 
 def _follow_end(call: Call, campaign: Campaign, ends: Any) -> None:
-    """What is due at the end moves with it; what is due before stays due."""
-    if campaign.state not in LIVE_STATES or ends == campaign.ends:
-        return
-    due = campaign.next_due
-    call.work.set_due(campaign, ends if due is None or due == campaign.ends else min(due, ends))
+    """Something is due at the new end at the latest; what was due before stays due, at the end that was too: there a
+    reservation may run out. Where nothing does, what is next due is found then.
+    """
+    if campaign.state in LIVE_STATES and ends != campaign.ends:
+        call.work.note_due(campaign, ends)
