@@ -2,8 +2,18 @@
 
 import pytest
 
-from contracts.commands import ClaimCoupon, CouponReference, GenerateCampaign, RedeemCoupon, ReturnCoupon
-from tests.coupon_core.one_campaign import Lanes
+from contracts.commands import (
+    ClaimCoupon,
+    CouponReference,
+    ExportCodes,
+    GenerateCampaign,
+    RedeemCoupon,
+    ReleaseCoupon,
+    ReserveCoupon,
+    ReturnCoupon,
+)
+from contracts.fields import Contract
+from tests.coupon_core.one_campaign import CAMPAIGN, Lanes
 from tests.support.campaigns import terms
 
 PATTERN = {"prefix": "GIFT-", "charset": "digits", "length": 9}
@@ -40,3 +50,23 @@ async def test_the_other_redemption_stands_when_one_is_given_back_by_the_code(
     (returned,) = await lanes.answers(ReturnCoupon(coupon=coupon, reason="unwanted"))
     assert returned.result is not None, returned
     assert (returned.result["redemption"], returned.result["state"]) == (2, "redeemed")
+
+
+@pytest.mark.parametrize("most", [1, 1_000])
+async def test_of_a_users_coupons_the_one_with_the_least_number_is_meant(lanes: Lanes, most: int) -> None:
+    """A code that left the platform before has a lower number than a coupon claimed since."""
+    generate = GenerateCampaign(terms=terms(), quantity=10)
+    _, exported = await lanes.answers(generate, ExportCodes(count=1))
+    assert exported.result is not None
+    code = exported.result["codes"][0]["code"]
+    commands: list[Contract] = [
+        ClaimCoupon(user="u"),
+        ReserveCoupon(coupon=CouponReference(code=code, user="u"), order="A"),
+        ReleaseCoupon(coupon=CouponReference(code=code), order="A"),
+        RedeemCoupon(coupon=CouponReference(user="u"), amount=2_000),
+    ]
+    batches = [commands[at : at + most] for at in range(0, len(commands), most)]
+    replies = [reply for batch in batches for reply in await lanes.answers(*batch)]
+    redeemed = replies[-1].result
+    assert redeemed is not None, replies
+    assert redeemed["coupon"] == f"{CAMPAIGN}.1"

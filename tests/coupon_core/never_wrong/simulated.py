@@ -117,7 +117,7 @@ class Store:
         number = campaign.number
         campaign.new = campaign.changed = campaign.amended = False
         work.campaigns[campaign.id] = campaign
-        for row in self.coupons[number].values():
+        for _, row in sorted(self.coupons[number].items()):
             coupon = copied(row)
             coupon.new = coupon.changed = coupon.beyond_state = coupon.counting = False
             work.coupons[number, coupon.number] = coupon

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -130,6 +131,7 @@ class Work:
     campaigns: dict[UUID, Campaign] = field(default_factory=dict)
     coupons: dict[tuple[int, int], Coupon] = field(default_factory=dict)
     by_user: dict[tuple[int, str], list[Coupon]] = field(default_factory=dict)
+    """In order of their numbers."""
     loaded_users: set[tuple[int, str]] = field(default_factory=set)
     """Keys of `by_user` that hold all there is; others hold only what this batch made."""
     by_code: dict[tuple[int, str], Coupon | None] = field(default_factory=dict)
@@ -199,7 +201,8 @@ class Work:
         coupon.new = True
         self.coupons[campaign.number, coupon.number] = coupon
         if coupon.user is not None:
-            self.by_user.setdefault((campaign.number, coupon.user), []).append(coupon)
+            held = self.by_user.setdefault((campaign.number, coupon.user), [])
+            insort(held, coupon, key=lambda each: each.number)  # of an exported or uploaded code: not the greatest
         if coupon.code is not None:
             self.by_code[campaign.number, coupon.code] = coupon
 
