@@ -208,6 +208,16 @@ class TestCodesNobodyHolds:
         assert row["refusal"]["code"] == "coupon_voided"
         assert lane.done(RedeemCoupon(coupon=by_code(codes[7])), campaign=self.campaign)
 
+    def test_one_that_is_over_is_refused_by_name_and_stays_nobodys(
+        self, lane: MemoryLane, codes: dict[int, str]
+    ) -> None:
+        lane.pass_time("2026-04-01T00:00:00Z")
+        before, rows = len(lane.events), len(lane.work.coupons)
+        told = lane.done(VoidCoupons(coupons=(by_code(codes[5]),), reason="r"), campaign=self.campaign)
+        refusal = told["rows"][0]["refusal"]
+        assert (refusal["code"], refusal["facts"]["expired_at"]) == ("coupon_expired", "2026-04-01T00:00:00Z")
+        assert (len(lane.events), len(lane.work.coupons)) == (before, rows)
+
     def test_what_is_void_is_not_voided_again(self, lane: MemoryLane, codes: dict[int, str]) -> None:
         assert tell(lane, self.campaign, first=5, last=7, states=["exported"]) == NONE | {"exported": 3}
         assert tell(lane, self.campaign, first=1, last=9, states=["exported"]) == NONE | {"exported": 4}

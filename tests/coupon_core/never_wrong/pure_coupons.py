@@ -239,6 +239,8 @@ class Coupons:
         for index, named in enumerate(command.coupons):
             try:
                 number = self._find(campaign, named, USABLE)
+                if number not in campaign.coupons and self._now >= campaign.terms.ends:
+                    raise No("coupon_expired")
                 coupon = campaign.coupons.get(number) or self._take_bearer(campaign, number, None)
                 self._look(campaign, coupon)
                 if coupon.state not in OPEN:

@@ -10,7 +10,7 @@ from typing import Any
 
 from contracts.commands import VoidCampaign, VoidCoupons, VoidMatching
 from contracts.events import CodesVoided, CouponVoided
-from contracts.refusals import TooManyToCount
+from contracts.refusals import CouponExpired, TooManyToCount
 from coupon_core.model.campaign import HELD, REDEEMED, RESERVED, STATE_NAMES, VOIDED, Campaign, Coupon
 from coupon_core.model.lifecycle import allow_coupon
 from coupon_core.model.refused import Refused
@@ -46,6 +46,9 @@ def void(call: Call) -> dict[str, Any]:
         try:
             found = find(call, campaign, reference, (HELD, RESERVED, REDEEMED))
             if isinstance(found, Bearer):
+                if call.now >= campaign.ends:
+                    expired = CouponExpired(coupon=campaign.coupon_id(found.number), expired_at=campaign.ends)
+                    raise Refused(expired, found.number)
                 found = take_bearer(call, campaign, found, None)
             settle(call, campaign, found)
             allow_coupon(campaign, found, "void", redeemed_at=redeemed_at(call.work, found))
