@@ -197,3 +197,12 @@ class TestLowPool:
         lane.done(RedeemCoupon(coupon=by_code("A2")), campaign=campaign, party=MERCHANT)
         assert self.low(lane) == [(1, 1)]
         assert lane.kinds(campaign)[-2:] == ["campaign.pool_low", "coupon.redeemed"]
+
+    def test_a_low_pool_is_told_where_bearers_use_up_the_quantity_before_the_codes(self) -> None:
+        lane = MemoryLane()
+        campaign = lane.publish({"kind": "uploaded"}, quantity=3, low_pool_at=2)
+        codes = tuple(f"A{number}" for number in range(10))
+        lane.done(UploadCodes(codes=codes), campaign=campaign, party=MERCHANT)
+        for code in codes[:3]:
+            lane.done(RedeemCoupon(coupon=by_code(code), amount=2_000), campaign=campaign, party=MERCHANT)
+        assert self.low(lane) == [(2, 2)]

@@ -174,6 +174,7 @@ def what_is_left(campaign: Campaign, coupon: Coupon) -> dict[str, int]:
 
 def take_bearer(call: Call, campaign: Campaign, bearer: Bearer, user: str | None) -> Coupon:
     """A coupon for a code nobody held: counted as issued now; per-user limits do not apply to it."""
+    before = campaign.stock_left()
     if bearer.uploaded is None:
         campaign.export(-1)
     else:
@@ -181,15 +182,14 @@ def take_bearer(call: Call, campaign: Campaign, bearer: Bearer, user: str | None
         if room is not None and room <= 0:
             raise Refused(none_left(campaign))
         bearer.uploaded.taken = True
-        before = campaign.stock_left()
         campaign.available -= 1
-        note_pool_low(call, campaign, before)
         call.work.taken_codes.append((campaign.number, bearer.number))
         free = call.work.free_codes.get(campaign.number)
         if free is not None:
             free[:] = [code for code in free if code.position != bearer.number]
     coupon = Coupon(campaign.number, bearer.number, user, HELD, 0, call.now, bearer.code)
     campaign.add(HELD)
+    note_pool_low(call, campaign, before)
     call.work.add_coupon(campaign, coupon)
     return coupon
 
