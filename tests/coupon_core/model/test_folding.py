@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from contracts.commands import (
+    AmendCampaign,
     CancelGeneration,
     ChangeQuantity,
     CouponFilter,
@@ -31,7 +32,7 @@ from coupon_core.model.folding import FOLD, Folding
 from coupon_core.queries.campaigns import campaign_item
 from tests.support.deciding import MERCHANT, MemoryLane, by_code, by_number
 
-NOT_FOLDED = ("block", "changed", "new", "next_due", "swept")
+NOT_FOLDED = ("amended", "block", "changed", "new", "next_due", "swept")
 NOT_FOLDED_OF_COUPONS = ("changed", "new", "code", "shown", "beyond_state", "counting")
 
 
@@ -89,6 +90,7 @@ def lived() -> MemoryLane:
     lane.done(PauseCampaign(reason="x"), campaign=made)
     lane.done(ResumeCampaign(), campaign=made)
     lane.done(UnpublishCampaign(), campaign=made)
+    lane.done(AmendCampaign.model_validate({"terms": {"name": "taken out"}}), campaign=made)
     lane.done(ChangeQuantity(quantity=18), campaign=made)
     lane.done(ChangeQuantity(quantity=30), campaign=made)
     over = lane.generate("over", quantity=None, supply={"kind": "shared", "code": "OVER"}, return_policy="burned",

@@ -184,10 +184,10 @@ class Folding:
 
     def amend(self, told: Told) -> None:
         campaign, data = self._at_work(), told.data
-        terms = campaign.terms.model_dump(mode="json") | data["after"]
-        campaign.terms = Terms.model_validate_json(json.dumps(terms))
+        before = campaign.terms.model_dump(mode="json") | {"listed": campaign.listed}  # it may have been unpublished
+        campaign.terms = Terms.model_validate_json(json.dumps(before | data["after"]))
         campaign.starts, campaign.ends = datetime.fromisoformat(data["starts"]), datetime.fromisoformat(data["ends"])
-        campaign.listed = data["after"].get("listed", campaign.listed)
+        campaign.listed = campaign.terms.listed
         campaign.budget = campaign.terms.budget
         campaign.look_up_terms()
 
