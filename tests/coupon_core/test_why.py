@@ -159,6 +159,19 @@ async def test_an_answer_somebody_changed_differs_from_the_decision_taken_again(
         assert (await why(core, command))["differences"] == []
 
 
+async def test_what_later_commands_did_at_the_same_moment_was_not_there_before(core: CorePlatform) -> None:
+    """Time is told, so that all of it has one time; the command changed nothing, so that no event has its place."""
+    campaign = await generated(core, "one moment", 20, validity=until("2026-06-30"))
+    await issue(core, campaign, ["ann", "bob"])
+    nothing = await core.send(AmendCampaign(clear=("per_user_limit",)), campaign=campaign)
+    await core.done(AmendCampaign.model_validate({"terms": {"per_user_limit": 1}}), campaign=campaign)
+    await issue(core, campaign, ["cid"])
+    unknown = await core.send(RedeemCoupon(coupon=by_code("WRONG-CODE")), campaign=campaign)
+    await issue(core, campaign, ["dan"])
+    told = [await why(core, reply.command) for reply in (nothing, unknown)]
+    assert [(each["differences"], each["before"]["campaign"]["issued"]) for each in told] == [([], 2), ([], 3)]
+
+
 async def test_a_row_of_a_bulk_command_is_shown_alone(core: CorePlatform) -> None:
     campaign = await generated(core, "rows", 2, validity=until("2026-06-30"))
     command = core.record(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -124,17 +125,21 @@ async def _look_up(source: Source, outcome: Outcome) -> tuple[Entry | None, str 
 
 async def _events_of(connection: Connection, campaign: Campaign, outcome: Outcome) -> list[str]:
     """The events the command caused, in order. They have the time of its answer."""
-    text = f'"causationid":"{outcome.command}"'.encode()
+    lines = await _lines_with(connection, campaign, f'"causationid":"{outcome.command}"', outcome.at)
+    return [line for line in lines if json.loads(line)["causationid"] == str(outcome.command)]
+
+
+async def _lines_with(connection: Connection, campaign: Campaign, text: str, at: datetime) -> list[str]:
+    """Events up to that moment in which the text stands, in order; not all that are earlier are looked through."""
     lines: list[str] = []
     following = 1
     while following <= campaign.seq:
-        rows = await reading.event_bodies(connection, campaign.id, following, outcome.at, EVENTS_AT_ONCE)
+        rows = await reading.event_bodies(connection, campaign.id, following, at, EVENTS_AT_ONCE)
         if not rows:
             break
-        found = reading.lines_with(text, [body for _, _, body in rows])
-        lines += [line for line in found if json.loads(line)["causationid"] == str(outcome.command)]
+        lines += reading.lines_with(text.encode(), [body for _, _, body in rows])
         last = json.loads(unpacked(rows[-1][2])[-1])
-        if datetime.fromisoformat(last["time"]) > outcome.at:
+        if datetime.fromisoformat(last["time"]) > at:
             break
         following = rows[-1][0] + rows[-1][1]
     return lines
@@ -148,9 +153,23 @@ async def _seq_before(connection: Connection, campaign: Campaign | None, outcome
     not_kept = outcome.status == REFUSED and (outcome.body or {}).get("code") == CouponNotFound.code
     if campaign is None or known is not None or (outcome.status == REFUSED and not not_kept):
         return known or 0
-    folding = Folding(campaign.id, until=outcome.at)  # done, and nothing happened: as things were at that moment
+    folding = Folding(campaign.id, upto=await _seq_before_later(connection, campaign, outcome), until=outcome.at)
     await fold(connection, campaign, folding)
     return 0 if folding.campaign is None else folding.campaign.seq
+
+
+async def _seq_before_later(connection: Connection, campaign: Campaign, outcome: Outcome) -> int | None:
+    """The last event before those that commands further on in the log caused at the same moment; None: none did.
+
+    What fell due at that moment counts as before, unless such a command came before it.
+    """
+    first: dict[UUID, int] = {}
+    for line in await _lines_with(connection, campaign, f'"time":"{instant(outcome.at)}"', outcome.at):
+        event = json.loads(line)
+        if datetime.fromisoformat(event["time"]) == outcome.at:
+            first.setdefault(UUID(event["causationid"]), event["seq"])
+    later = await reading.decided_behind(connection, outcome, list(first))
+    return min((first[command] - 1 for command in later), default=None)
 
 
 def _decide_again(work: Work, entry: Entry) -> tuple[Decision | None, str | None]:

@@ -254,6 +254,15 @@ async def seq_of_refusals(connection: Connection, command: UUID, partition: int)
     return found
 
 
+BEHIND = "SELECT command FROM outcome WHERE command = ANY($1) AND campaign = $2 AND at = $3 AND position > $4"
+
+
+async def decided_behind(connection: Connection, outcome: Outcome, commands: Sequence[UUID]) -> list[UUID]:
+    """Those of the commands to its campaign that were decided at the same moment and stand behind it in the log."""
+    rows = await connection.fetch(BEHIND, commands, outcome.campaign, outcome.at, outcome.position)
+    return [row["command"] for row in rows]
+
+
 # --- lanes
 
 LANES = """
