@@ -1,14 +1,18 @@
 """Who guesses codes is slowed down, and is then told nothing of right ones either."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import uuid4
 
+import httpx
 import pytest
+import pytest_asyncio
 
 from contracts.commands import ClaimCoupon, CouponReference, RedeemCoupon, VoidCoupons
 from dialects.protocol import RequestRefused
 from gateway.guessing import WRONG, WrongCodes, names_code, wrong_codes
-from tests.support.gateway import GatewayPlatform
+from tests.support.gateway import GatewayPlatform, Merchant
 
 
 def test_a_caller_whose_budget_is_used_up_is_refused_and_another_is_not() -> None:
@@ -102,3 +106,56 @@ async def test_after_300_wrong_codes_a_token_is_told_nothing_of_a_right_one_eith
         assert refused.headers["retry-after"] == "60"
     assert (await gateway.done("POST", f"{at}/claim", {"user": "v"}, token=guesser))["user"] == "v"
     assert (await gateway.done("POST", f"{at}/redeem", right, token=honest))["redemption"] == 1
+
+
+STRICT = 2
+"""The index of a gateway process that forgives its callers only three wrong codes."""
+
+
+@pytest_asyncio.fixture(scope="module")
+async def strict(gateway: GatewayPlatform) -> AsyncIterator[GatewayPlatform]:
+    gateway.start_process(STRICT, SCRIP_WRONG_CODES_PER_MINUTE="3")
+    try:
+        await gateway.wait_ready(STRICT)
+        yield gateway
+    finally:
+        gateway.stop_process(STRICT)
+        del gateway.processes[STRICT]
+
+
+async def name(till: Merchant, how: str, code: str) -> httpx.Response:
+    """One code, named in one of the ways a till has."""
+    if how == "looked for":
+        return await till.send("GET", f"/merchant/v1/coupons?code={code}", instance=STRICT)
+    asked = {"code": code, "amount": 2_000}
+    return await till.send("POST", f"/merchant/v1/coupons/{how}", asked, instance=STRICT)
+
+
+@pytest.mark.parametrize("how", ["redeem", "validate", "looked for"])
+async def test_a_till_that_guessed_is_told_nothing_and_the_next_till_is_served(
+    strict: GatewayPlatform, how: str
+) -> None:
+    shop = await strict.add_merchant(f"Shop {uuid4().hex[:6]}")
+    terms = {
+        "name": "Spring",
+        "currency": "EUR",
+        "discount": {"kind": "amount_off", "amount": 500},
+        "validity": {"starts": "2026-03-01", "ends": "2026-03-31"},
+        "supply": {"kind": "given"},
+    }
+    made = await shop.send("POST", "/merchant/v1/campaigns", terms)
+    row = {"rows": [{"user": "u", "code": "RIGHT-ONE"}]}
+    issued = await shop.send("POST", f"/merchant/v1/campaigns/{made.json()['campaign']}/issue", row)
+    assert (made.status_code, issued.json()["accepted"]) == (201, 1), issued.text
+    for number in range(3):
+        assert (await name(shop, how, f"GUESS{number}")).status_code in (200, 404)
+    for way in ("redeem", "validate", "looked for"):
+        refused = await name(shop, way, "RIGHT-ONE")
+        assert (refused.status_code, refused.json().get("code")) == (429, "too_many_wrong_codes"), way
+        assert refused.headers["retry-after"] == "60"
+    # What names no code is answered as ever.
+    assert (await shop.send("GET", "/merchant/v1/campaigns", instance=STRICT)).status_code == 200
+    added = await strict.done("POST", f"/merchants/{shop.id}/terminals", {"label": "next till"})
+    other = replace(shop, terminal=added["terminal"], credentials=added["credentials"])
+    served = await name(other, "redeem", "RIGHT-ONE")
+    assert served.status_code == 200, served.text
