@@ -1,15 +1,20 @@
-"""The read API on campaigns, their coupons, codes and events: who may see what, page by page."""
+"""The read API on campaigns, coupons, codes, events, commands and dead letters: who may see what, page by page."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from contracts.campaigns import SharedSupply
 from contracts.commands import (
     CouponReference,
     ExportCodes,
+    IssueCoupons,
+    IssueRow,
     PauseCampaign,
+    RedeemCoupon,
     ReserveCoupon,
     ReturnCoupon,
     UnpublishCampaign,
@@ -25,7 +30,9 @@ OWNER, REDEEMER, STRANGER = (str(uuid4()) for _ in range(3))
 NOTHING = UUID("6f0f6d5e-52a0-4c0e-9a38-3d0f8b1c2e47")
 SHARED = {"kind": "shared", "code": "SPRING-5"}
 
-core = core_at("2026-03-01T00:00:00Z", OWNER, REDEEMER, STRANGER, partners=[REDEEMER, STRANGER])
+START = "2026-03-01T00:00:00Z"
+
+core = core_at(START, OWNER, REDEEMER, STRANGER, partners=[REDEEMER, STRANGER])
 
 
 async def collect(core: CorePlatform, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
@@ -360,3 +367,110 @@ class TestEvents:
         at_redeemer = (await core.read(f"/coupons/{coupon}/history", party=REDEEMER))["events"]
         assert [event["data"].get("order") for event in at_redeemer] == [None, None, None, "o-2"]
         assert (await core.get(f"/coupons/{coupon}/history", party=STRANGER)).status_code == 404
+
+
+class TestManyCodes:
+    async def test_codes_of_the_second_block_are_told_like_those_of_the_first(self, core: CorePlatform) -> None:
+        campaign = await generated(core, "two blocks", 70_000)
+        answers = await asyncio.gather(
+            *(core.done(ExportCodes(count=2_000), campaign=campaign, within=60) for _ in range(33))
+        )
+        codes = {row["coupon"]: row["code"] for answer in answers for row in answer["codes"]}
+        page = (await core.read(f"/campaigns/{campaign}/codes", after=65_000, limit=1_000))["codes"]
+        assert {row["coupon"]: row["code"] for row in page}.items() <= codes.items()
+        assert len(page) == 1_000
+        for number in (65_536, 65_537):
+            coupon = f"{campaign}.{number}"
+            found = await core.read("/resolve", party="platform", code=codes[coupon])
+            assert found == {"candidates": [{"campaign": str(campaign), "coupon": coupon}]}
+
+
+class TestCommands:
+    async def test_an_outcome_is_read_as_it_was_answered(self, core: CorePlatform) -> None:
+        campaign = await generated(core, "outcomes", 200)
+        commands = [
+            core.record(IssueCoupons(rows=(IssueRow(user="a"), IssueRow(user="b"))), campaign=campaign),
+            core.record(ExportCodes(count=70), campaign=campaign),
+            core.record(RedeemCoupon(coupon=CouponReference(number=1), amount=1_000), campaign=campaign),
+            core.record(RedeemCoupon(coupon=CouponReference(number=1), amount=1_000), campaign=campaign),
+        ]
+        for record in commands:
+            reply = await core.send(record)
+            read = await core.read(f"/commands/{record.id}")
+            assert read["status"] == reply.status
+            assert read["result"] == reply.result
+            assert read["refusal"] == (None if reply.refusal is None else reply.refusal.model_dump())
+            assert read["as_of"] == START
+        assert (await core.read(f"/commands/{commands[-1].id}"))["refusal"]["code"] == "coupon_already_redeemed"
+
+    async def test_shared_and_uploaded_codes_stand_in_the_outcome_too(self, core: CorePlatform) -> None:
+        shared = await published(core, "outcome shared", {"kind": "shared", "code": "SO-ALL"}, party=OWNER)
+        uploaded = await published(core, "outcome uploaded", {"kind": "uploaded"}, party=OWNER)
+        await core.done(UploadCodes(codes=("U1",)), campaign=uploaded, party=OWNER)
+        for campaign, code in ((shared, "SO-ALL"), (uploaded, "U1")):
+            record = core.record(IssueCoupons(rows=(IssueRow(user="a"),)), campaign=campaign, party=OWNER)
+            reply = await core.send(record)
+            read = await core.read(f"/commands/{record.id}")
+            assert read["result"] == reply.result
+            assert [row["code"] for row in read["result"]["rows"]] == [code]
+
+
+class TestDeadLetters:
+    async def test_dead_letters_are_listed_shown_and_marked(self, core: CorePlatform) -> None:
+        subject = str(uuid4()).encode()
+        places = []
+        for value in (b"{}", b"nonsense", b"\x00\xff"):
+            offset = await core.append(subject, value)
+            places.append(offset)
+        key, writer = subject, core.writer("gateway")
+        await core.append(key, b"unreadable", writer=writer)
+        # A command of the same lane is answered after all of these are decided.
+        await core.send(PauseCampaign(reason="x"), campaign=UUID(subject.decode()))
+
+        letters: list[dict[str, Any]] = []
+        after = None
+        while True:
+            page = await core.read("/dead-letters", after=after, limit=2)
+            letters += page["dead_letters"]
+            after = page["next"]
+            if after is None:
+                break
+        assert [letter["reason"] for letter in letters] == ["unsigned_writer"] * 3 + ["unreadable"]
+        assert [letter["offset"] for letter in letters[:3]] == places
+        assert len({letter["id"] for letter in letters}) == 4
+        only = await core.read("/dead-letters", reason="unreadable")
+        assert [letter["id"] for letter in only["dead_letters"]] == [letters[3]["id"]]
+
+        one = await core.read(f"/dead-letters/{letters[1]['id']}")
+        assert one == letters[1]
+        assert (one["topic"], one["redriven_at"]) == ("coupon.commands", None)
+        assert one["id"] == f"coupon.commands-{one['partition']}-{one['offset']}"
+        marked = await core.post(f"/dead-letters/{one['id']}/redriven")
+        assert marked.status_code == 200
+        assert marked.json()["redriven_at"] is not None
+        assert (await core.read(f"/dead-letters/{one['id']}")) == marked.json()
+        assert (await core.post("/dead-letters/coupon.commands-0-123456/redriven")).status_code == 404
+
+    async def test_a_database_that_does_not_answer_is_no_fault_of_the_question(self, core: CorePlatform) -> None:
+        connection = await asyncpg.connect(core.database.url("core"))
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE dead_letter IN ACCESS EXCLUSIVE MODE")
+                answer = await core.get("/dead-letters")
+        finally:
+            await connection.close()
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_now")
+        assert answer.headers["retry-after"] == "2"
+
+
+class TestStatus:
+    async def test_all_lanes_are_shown_with_their_lag(self, core: CorePlatform) -> None:
+        found = await core.read("/status")
+        assert (found["time"], found["partitions"], found["as_of"]) == ("told", 8, START)
+        assert [lane["partition"] for lane in found["lanes"]] == list(range(8))
+        for lane in found["lanes"]:
+            assert lane["lag"] == 0
+            assert lane["clock"] == START
+            assert lane["epoch"] >= 1
+            assert lane["position"] > 0
+            assert lane["emitted_lane_seq"] <= lane["lane_seq"]

@@ -1,11 +1,11 @@
-"""Questions that begin with a code, a user, an order or a command: what is found, for whom, would it be accepted?"""
+"""Questions that begin with a code, a user or an order: what is found, for whom, would it be accepted?"""
 
-import asyncio
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from contracts.commands import (
     CouponReference,
@@ -20,13 +20,29 @@ from contracts.commands import (
     UploadCodes,
     VoidCoupons,
 )
+from coupon_core.queries.validating import TAKE_AWAY
+from tests.coupon_core.reasons import ELSEWHERE, ENDS, HELD, MARCH, UPLOADED, of_a_redemption
 from tests.support.campaigns import generated, issue, published, redeem
 from tests.support.core import CorePlatform, core_at
 
 OWNER, REDEEMER, STRANGER, SUSPENDED = (str(uuid4()) for _ in range(4))
 NOW = "2026-03-10T12:00:00Z"
 
-core = core_at(NOW, OWNER, REDEEMER, STRANGER, SUSPENDED, partners=[REDEEMER, STRANGER])
+BEFORE = "2026-03-08T12:00:00Z"
+
+core = core_at(BEFORE, OWNER, REDEEMER, STRANGER, SUSPENDED, partners=[REDEEMER, STRANGER])
+
+
+@pytest_asyncio.fixture(scope="module", autouse=True)
+async def expired(core: CorePlatform) -> dict[str, dict[str, Any]]:
+    """It is NOW, and these coupons were issued before: their campaign is over, or their own time is."""
+    issued = {}
+    for how, validity in (("campaign", {"ends": "2026-03-09"}), ("coupon", {"days_after_issue": 1})):
+        asked = {"validity": MARCH | validity, "minimum_spend": 1_000}
+        campaign = await generated(core, f"expired {how}", 10, party=OWNER, **asked)
+        (issued[how],) = await issue(core, campaign, ["a"], party=OWNER)
+    await core.tell_time(NOW)
+    return issued
 
 
 def ids(found: dict[str, Any]) -> list[str]:
@@ -191,24 +207,27 @@ class TestResolve:
         assert len(await self.candidates(core, "all over", party=STRANGER)) == 20
 
 
+async def ask(core: CorePlatform, code: str, party: str = OWNER, **more: Any) -> dict[str, Any]:
+    """Would the code be accepted?"""
+    answer = await core.post("/validate", {"party": party, "campaign": None, "code": code, **more})
+    assert answer.status_code == 200, answer.text
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+async def reasons(core: CorePlatform, code: str, party: str = OWNER, **more: Any) -> list[str]:
+    said = await ask(core, code, party, **more)
+    assert said["valid"] == (not said["reasons"])
+    assert said["valid"] or (said["discount"], said["payable"]) == (None, None)
+    return [reason["code"] for reason in said["reasons"]]
+
+
 class TestValidate:
-    async def ask(self, core: CorePlatform, code: str, party: str = OWNER, **more: Any) -> dict[str, Any]:
-        answer = await core.post("/validate", {"party": party, "campaign": None, "code": code, **more})
-        assert answer.status_code == 200, answer.text
-        said: dict[str, Any] = answer.json()
-        return said
-
-    async def reasons(self, core: CorePlatform, code: str, party: str = OWNER, **more: Any) -> list[str]:
-        said = await self.ask(core, code, party, **more)
-        assert said["valid"] == (not said["reasons"])
-        assert said["valid"] or (said["discount"], said["payable"]) == (None, None)
-        return [reason["code"] for reason in said["reasons"]]
-
     async def test_a_good_code_is_told_its_discount(self, core: CorePlatform) -> None:
         campaign = await generated(core, "valid", 10, party=OWNER, redeemable_by=[REDEEMER])
         (row,) = await issue(core, campaign, ["a"], party=OWNER)
         for party in (OWNER, REDEEMER):
-            assert await self.ask(core, row["code"].lower(), party, user="a", amount=1_800) == {
+            assert await ask(core, row["code"].lower(), party, user="a", amount=1_800) == {
                 "valid": True,
                 "reasons": [],
                 "coupon": row["coupon"],
@@ -219,7 +238,7 @@ class TestValidate:
                 "exponent": 2,
                 "as_of": NOW,
             }
-        assert (await self.ask(core, row["code"]))["payable"] is None
+        assert (await ask(core, row["code"]))["payable"] is None
         # Asking changes nothing.
         assert (await core.read(f"/coupons/{row['coupon']}"))["state"] == "held"
         assert (await core.read(f"/campaigns/{campaign}"))["seq"] == 4
@@ -227,7 +246,7 @@ class TestValidate:
     async def test_a_bearer_code_can_be_asked_about(self, core: CorePlatform) -> None:
         campaign = await generated(core, "valid bearer", 10, party=OWNER)
         (code,) = (await core.done(ExportCodes(count=1), campaign=campaign, party=OWNER))["codes"]
-        said = await self.ask(core, code["code"], amount=1_000)
+        said = await ask(core, code["code"], amount=1_000)
         assert (said["valid"], said["coupon"], said["discount"]) == (True, code["coupon"], 500)
         assert (await core.read(f"/campaigns/{campaign}"))["exported"] == 1
 
@@ -235,17 +254,17 @@ class TestValidate:
         later = {"starts": "2026-03-20", "ends": "2026-03-31"}
         campaign = await generated(core, "reasons", 10, party=OWNER, validity=later, minimum_spend=5_000)
         rows = await issue(core, campaign, ["a", "b"], party=OWNER)
-        assert await self.reasons(core, rows[0]["code"], amount=10) == ["campaign_not_started", "minimum_spend_not_met"]
+        assert await reasons(core, rows[0]["code"], amount=10) == ["campaign_not_started", "minimum_spend_not_met"]
         await core.done(VoidCoupons(coupons=(CouponReference(number=1),), reason="x"), campaign=campaign, party=OWNER)
         await core.done(PauseCampaign(reason="x"), campaign=campaign, party=OWNER)
-        assert await self.reasons(core, rows[0]["code"], user="b", actor="staff:anna") == [
+        assert await reasons(core, rows[0]["code"], user="b", actor="staff:anna") == [
             "not_this_users_coupon",
             "coupon_voided",
             "campaign_not_active",
             "campaign_not_started",
             "order_amount_required",
         ]
-        said = await self.ask(core, rows[1]["code"], amount=10)
+        said = await ask(core, rows[1]["code"], amount=10)
         assert said["reasons"][0] == {
             "code": "campaign_not_active",
             "message": "The campaign is paused; this needs an active one.",
@@ -272,7 +291,7 @@ class TestValidate:
         for named in (None, str(campaign)):
             for party in (OWNER, REDEEMER):
                 asked = {"campaign": named, "user": "b", "amount": 900, "actor": f"merchant:{party}/till"}
-                theirs, none = [await self.ask(core, each, party, **asked) for each in (code, wrong)]
+                theirs, none = [await ask(core, each, party, **asked) for each in (code, wrong)]
                 assert theirs == none
                 assert [reason["code"] for reason in theirs["reasons"]] == ["coupon_not_found"]
 
@@ -283,37 +302,37 @@ class TestValidate:
         campaign = await generated(core, "cards", 10, party=OWNER, discount=card, minimum_spend=1_000)
         (row,) = await issue(core, campaign, ["a"], party=OWNER)
         await redeem(core, row["coupon"], party=OWNER)
-        said = await self.ask(core, row["code"], amount=4_000)
+        said = await ask(core, row["code"], amount=4_000)
         assert (said["valid"], said["discount"], said["payable"], said["balance"]) == (True, 3_000, 1_000, 3_000)
         hold = ReserveCoupon(coupon=CouponReference(number=1), order="mine", amount=2_500)
         await core.done(hold, campaign=campaign, party=OWNER)
-        assert (await self.ask(core, row["code"], amount=4_000))["discount"] == 500
-        assert (await self.ask(core, row["code"], amount=4_000, order="mine"))["discount"] == 3_000
+        assert (await ask(core, row["code"], amount=4_000))["discount"] == 500
+        assert (await ask(core, row["code"], amount=4_000, order="mine"))["discount"] == 3_000
         shown = await core.read(f"/coupons/{row['coupon']}")
         assert (shown["balance"], shown["state"], shown["reserved_amount"]) == (3_000, "reserved", 2_500)
         await core.done(PauseCampaign(reason="x"), campaign=campaign, party=OWNER)
-        assert await self.reasons(core, row["code"], amount=999, discount=4_000) == [
+        assert await reasons(core, row["code"], amount=999, discount=4_000) == [
             *("campaign_not_active", "minimum_spend_not_met", "balance_too_low"),
         ]
 
         decided = await generated(core, "decided", 10, party=OWNER, discount={"kind": "merchant_decided", "cap": 300})
         (row,) = await issue(core, decided, ["a"], party=OWNER)
-        assert await self.reasons(core, row["code"]) == ["discount_required", "order_amount_required"]
-        assert await self.reasons(core, row["code"], amount=400, discount=500) == [
+        assert await reasons(core, row["code"]) == ["discount_required", "order_amount_required"]
+        assert await reasons(core, row["code"], amount=400, discount=500) == [
             *("discount_above_amount", "discount_above_cap"),
         ]
         item = await generated(core, "item", 10, party=OWNER, discount={"kind": "free_item", "item": "tea"}, uses=3)
         (row,) = await issue(core, item, ["a"], party=OWNER)
-        assert await self.reasons(core, row["code"], discount=5) == ["discount_not_expected", "item_required"]
+        assert await reasons(core, row["code"], discount=5) == ["discount_not_expected", "item_required"]
         tea = {"item": "tea", "price": 250, "quantity": 2}
-        said = await self.ask(core, row["code"], amount=500, items=[tea])
+        said = await ask(core, row["code"], amount=500, items=[tea])
         assert (said["discount"], said["uses_left"]) == (250, 3)
 
     async def test_a_budget_given_away_is_a_reason_for_a_code_that_nobody_holds(self, core: CorePlatform) -> None:
         campaign = await published(core, "budgeted", {"kind": "uploaded"}, party=OWNER, budget=500)
         await core.done(UploadCodes(codes=("BU-1", "BU-2")), campaign=campaign, party=OWNER)
         await issue(core, campaign, ["a"], party=OWNER)
-        assert await self.reasons(core, "bu2") == ["budget_exhausted"]
+        assert await reasons(core, "bu2") == ["budget_exhausted"]
         shown = await core.read(f"/campaigns/{campaign}")
         assert shown["budget"] == {"total": 500, "reserved": 500, "spent": 0, "left": 0}
 
@@ -326,24 +345,24 @@ class TestValidate:
         await core.done(burn, campaign=campaign, party=OWNER)
         hold = ReserveCoupon(coupon=CouponReference(number=3), order="mine")
         await core.done(hold, campaign=campaign, party=OWNER)
-        assert await self.reasons(core, rows[0]["code"]) == ["coupon_already_redeemed"]
-        assert await self.reasons(core, rows[1]["code"]) == ["coupon_burned"]
-        assert await self.reasons(core, rows[2]["code"]) == ["coupon_reserved"]
-        assert await self.reasons(core, rows[2]["code"], order="another") == ["coupon_reserved"]
-        assert await self.reasons(core, rows[2]["code"], order="mine") == []
+        assert await reasons(core, rows[0]["code"]) == ["coupon_already_redeemed"]
+        assert await reasons(core, rows[1]["code"]) == ["coupon_burned"]
+        assert await reasons(core, rows[2]["code"]) == ["coupon_reserved"]
+        assert await reasons(core, rows[2]["code"], order="another") == ["coupon_reserved"]
+        assert await reasons(core, rows[2]["code"], order="mine") == []
 
     async def test_a_wrong_code_and_one_of_another_party_look_the_same(self, core: CorePlatform) -> None:
         campaign = await generated(core, "not yours", 10, party=OWNER)
         (row,) = await issue(core, campaign, ["a"], party=OWNER)
         wrong = row["code"][:-1] + ("0" if row["code"][-1] != "0" else "2")
         for code in (row["code"], wrong, "anything", "\u2028"):
-            assert await self.ask(core, code, STRANGER) == await self.ask(core, "nothing", STRANGER)
-        assert await self.reasons(core, row["code"], STRANGER) == ["coupon_not_found"]
-        hidden = await self.ask(core, row["code"], STRANGER, campaign=str(campaign))
-        unknown = await self.ask(core, row["code"], STRANGER, campaign=str(uuid4()))
+            assert await ask(core, code, STRANGER) == await ask(core, "nothing", STRANGER)
+        assert await reasons(core, row["code"], STRANGER) == ["coupon_not_found"]
+        hidden = await ask(core, row["code"], STRANGER, campaign=str(campaign))
+        unknown = await ask(core, row["code"], STRANGER, campaign=str(uuid4()))
         assert hidden == unknown
         assert [reason["code"] for reason in hidden["reasons"]] == ["campaign_not_found"]
-        assert await self.reasons(core, wrong, campaign=str(campaign)) == ["coupon_not_found"]
+        assert await reasons(core, wrong, campaign=str(campaign)) == ["coupon_not_found"]
 
     async def test_a_shared_code_needs_its_holder_and_an_ambiguous_one_the_campaign(self, core: CorePlatform) -> None:
         supply = {"kind": "shared", "code": "WHICH"}
@@ -351,17 +370,11 @@ class TestValidate:
         second = await published(core, "which 2", supply, party=OWNER)
         for campaign in (first, second):
             await issue(core, campaign, ["holder"], party=OWNER)
-        said = await self.ask(core, "which", user="holder")
+        said = await ask(core, "which", user="holder")
         assert [reason["code"] for reason in said["reasons"]] == ["ambiguous_code"]
         assert sorted(said["reasons"][0]["facts"]["campaigns"]) == sorted([str(first), str(second)])
-        assert await self.reasons(core, "which", campaign=str(first), user="holder") == []
-        assert await self.reasons(core, "which", campaign=str(first), user="nobody") == ["coupon_not_found"]
-
-    async def test_a_suspended_merchant_is_told_so(self, core: CorePlatform) -> None:
-        campaign = await generated(core, "suspended", 10, party=SUSPENDED)
-        (row,) = await issue(core, campaign, ["a"], party=SUSPENDED)
-        await core.set_merchant(SUSPENDED, "suspended")
-        assert await self.reasons(core, row["code"], SUSPENDED) == ["merchant_not_active"]
+        assert await reasons(core, "which", campaign=str(first), user="holder") == []
+        assert await reasons(core, "which", campaign=str(first), user="nobody") == ["coupon_not_found"]
 
     @pytest.mark.parametrize(
         ("content", "status", "code"),
@@ -387,108 +400,59 @@ class TestValidate:
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-class TestManyCodes:
-    async def test_codes_of_the_second_block_are_told_like_those_of_the_first(self, core: CorePlatform) -> None:
-        campaign = await generated(core, "two blocks", 70_000)
-        answers = await asyncio.gather(
-            *(core.done(ExportCodes(count=2_000), campaign=campaign, within=60) for _ in range(33))
-        )
-        codes = {row["coupon"]: row["code"] for answer in answers for row in answer["codes"]}
-        page = (await core.read(f"/campaigns/{campaign}/codes", after=65_000, limit=1_000))["codes"]
-        assert {row["coupon"]: row["code"] for row in page}.items() <= codes.items()
-        assert len(page) == 1_000
-        for number in (65_536, 65_537):
-            coupon = f"{campaign}.{number}"
-            found = await core.read("/resolve", party="platform", code=codes[coupon])
-            assert found == {"candidates": [{"campaign": str(campaign), "coupon": coupon}]}
+class TestOneReasonHidesNoOther:
+    """Each reason there is, and an order below the minimum spend: both are told."""
 
+    async def told(
+        self, core: CorePlatform, code: str, coupon: str | None, reason: str, party: str = OWNER, **asked: Any
+    ) -> None:
+        said = await ask(core, code, party, **{"amount": 10, **asked})
+        too_little = {"minimum_spend_not_met"} if asked.get("amount", 10) == 10 else set()
+        assert {each["code"] for each in said["reasons"]} == {reason, *too_little}
+        assert said["coupon"] == coupon, "it is accepted without them"
 
-class TestCommands:
-    async def test_an_outcome_is_read_as_it_was_answered(self, core: CorePlatform) -> None:
-        campaign = await generated(core, "outcomes", 200)
-        commands = [
-            core.record(IssueCoupons(rows=(IssueRow(user="a"), IssueRow(user="b"))), campaign=campaign),
-            core.record(ExportCodes(count=70), campaign=campaign),
-            core.record(RedeemCoupon(coupon=CouponReference(number=1), amount=1_000), campaign=campaign),
-            core.record(RedeemCoupon(coupon=CouponReference(number=1), amount=1_000), campaign=campaign),
-        ]
-        for record in commands:
-            reply = await core.send(record)
-            read = await core.read(f"/commands/{record.id}")
-            assert read["status"] == reply.status
-            assert read["result"] == reply.result
-            assert read["refusal"] == (None if reply.refusal is None else reply.refusal.model_dump())
-            assert read["as_of"] == NOW
-        assert (await core.read(f"/commands/{commands[-1].id}"))["refusal"]["code"] == "coupon_already_redeemed"
+    @pytest.mark.parametrize("reason", HELD)
+    async def test_against_a_coupon_that_was_issued(self, core: CorePlatform, reason: str) -> None:
+        terms, commands, asked = HELD[reason]
+        campaign = await generated(core, f"hides {reason}", 10, party=OWNER, minimum_spend=1_000, **terms)
+        (row,) = await issue(core, campaign, ["a"], party=OWNER)
+        for command in commands:
+            await core.done(command, campaign=campaign, party=OWNER)
+        hidden = reason == "not_this_users_coupon"
+        await self.told(core, row["code"], None if hidden else row["coupon"], reason, **asked)
 
-    async def test_shared_and_uploaded_codes_stand_in_the_outcome_too(self, core: CorePlatform) -> None:
-        shared = await published(core, "outcome shared", {"kind": "shared", "code": "SO-ALL"}, party=OWNER)
-        uploaded = await published(core, "outcome uploaded", {"kind": "uploaded"}, party=OWNER)
-        await core.done(UploadCodes(codes=("U1",)), campaign=uploaded, party=OWNER)
-        for campaign, code in ((shared, "SO-ALL"), (uploaded, "U1")):
-            record = core.record(IssueCoupons(rows=(IssueRow(user="a"),)), campaign=campaign, party=OWNER)
-            reply = await core.send(record)
-            read = await core.read(f"/commands/{record.id}")
-            assert read["result"] == reply.result
-            assert [row["code"] for row in read["result"]["rows"]] == [code]
+    @pytest.mark.parametrize("reason", UPLOADED)
+    async def test_against_a_code_that_nobody_holds(self, core: CorePlatform, reason: str) -> None:
+        supply, codes = {"kind": "uploaded"}, (f"{reason} 1", f"{reason} 2")
+        campaign = await published(core, reason, supply, party=OWNER, minimum_spend=1_000, **UPLOADED[reason])
+        await core.done(UploadCodes(codes=codes), campaign=campaign, party=OWNER)
+        await issue(core, campaign, ["a"], party=OWNER)
+        await self.told(core, codes[1], f"{campaign}.2", reason)
 
+    @pytest.mark.parametrize("over", ["campaign", "coupon"])
+    async def test_against_a_coupon_whose_time_is_over(
+        self, core: CorePlatform, expired: dict[str, dict[str, Any]], over: str
+    ) -> None:
+        row = expired[over]
+        await self.told(core, row["code"], row["coupon"], "coupon_expired")
 
-class TestDeadLetters:
-    async def test_dead_letters_are_listed_shown_and_marked(self, core: CorePlatform) -> None:
-        subject = str(uuid4()).encode()
-        places = []
-        for value in (b"{}", b"nonsense", b"\x00\xff"):
-            offset = await core.append(subject, value)
-            places.append(offset)
-        key, writer = subject, core.writer("gateway")
-        await core.append(key, b"unreadable", writer=writer)
-        # A command of the same lane is answered after all of these are decided.
-        await core.send(PauseCampaign(reason="x"), campaign=UUID(subject.decode()))
-
-        letters: list[dict[str, Any]] = []
-        after = None
-        while True:
-            page = await core.read("/dead-letters", after=after, limit=2)
-            letters += page["dead_letters"]
-            after = page["next"]
-            if after is None:
-                break
-        assert [letter["reason"] for letter in letters] == ["unsigned_writer"] * 3 + ["unreadable"]
-        assert [letter["offset"] for letter in letters[:3]] == places
-        assert len({letter["id"] for letter in letters}) == 4
-        only = await core.read("/dead-letters", reason="unreadable")
-        assert [letter["id"] for letter in only["dead_letters"]] == [letters[3]["id"]]
-
-        one = await core.read(f"/dead-letters/{letters[1]['id']}")
-        assert one == letters[1]
-        assert (one["topic"], one["redriven_at"]) == ("coupon.commands", None)
-        assert one["id"] == f"coupon.commands-{one['partition']}-{one['offset']}"
-        marked = await core.post(f"/dead-letters/{one['id']}/redriven")
-        assert marked.status_code == 200
-        assert marked.json()["redriven_at"] is not None
-        assert (await core.read(f"/dead-letters/{one['id']}")) == marked.json()
-        assert (await core.post("/dead-letters/coupon.commands-0-123456/redriven")).status_code == 404
-
-    async def test_a_database_that_does_not_answer_is_no_fault_of_the_question(self, core: CorePlatform) -> None:
+    async def test_against_a_coupon_that_was_redeemed_too_often(self, core: CorePlatform) -> None:
+        campaign = await generated(core, "hides redeemed too often", 10, party=OWNER, minimum_spend=1_000)
+        (row,) = await issue(core, campaign, ["a"], party=OWNER)
         connection = await asyncpg.connect(core.database.url("core"))
         try:
-            async with connection.transaction():
-                await connection.execute("LOCK TABLE dead_letter IN ACCESS EXCLUSIVE MODE")
-                answer = await core.get("/dead-letters")
+            often = "UPDATE coupon SET redemptions = 32767 WHERE campaign = (SELECT number FROM campaign WHERE id = $1)"
+            await connection.execute(often, campaign)
         finally:
             await connection.close()
-        assert (answer.status_code, answer.json()["code"]) == (503, "not_now")
-        assert answer.headers["retry-after"] == "2"
+        await self.told(core, row["code"], row["coupon"], "too_many_redemptions")
 
+    async def test_against_a_merchant_that_was_suspended(self, core: CorePlatform) -> None:
+        campaign = await generated(core, "suspended", 10, party=SUSPENDED, minimum_spend=1_000)
+        (row,) = await issue(core, campaign, ["a"], party=SUSPENDED)
+        await core.set_merchant(SUSPENDED, "suspended")
+        await self.told(core, row["code"], row["coupon"], "merchant_not_active", SUSPENDED)
 
-class TestStatus:
-    async def test_all_lanes_are_shown_with_their_lag(self, core: CorePlatform) -> None:
-        found = await core.read("/status")
-        assert (found["time"], found["partitions"], found["as_of"]) == ("told", 8, NOW)
-        assert [lane["partition"] for lane in found["lanes"]] == list(range(8))
-        for lane in found["lanes"]:
-            assert lane["lag"] == 0
-            assert lane["clock"] == NOW
-            assert lane["epoch"] >= 1
-            assert lane["position"] > 0
-            assert lane["emitted_lane_seq"] <= lane["lane_seq"]
+    def test_every_refusal_of_a_redemption_is_tried_here_or_ends_the_answer(self) -> None:
+        assert {*HELD, *UPLOADED, *ELSEWHERE} == set(TAKE_AWAY)
+        assert of_a_redemption() == {*TAKE_AWAY, *ENDS}

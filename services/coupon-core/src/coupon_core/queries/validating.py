@@ -109,6 +109,11 @@ def _make_usable(trial: Trial, reason: Reason) -> None:
             coupon.spent, coupon.redemptions = None, 0
 
 
+def _redeem_for_the_first_time(trial: Trial, _: Reason) -> None:
+    for coupon in trial.work.coupons.values():
+        coupon.redemptions = 0
+
+
 def _make_unexpired(trial: Trial, reason: Reason) -> None:
     _make_usable(trial, reason)
     trial.campaign.ends = EVER
@@ -217,7 +222,7 @@ TAKE_AWAY: dict[str, Callable[[Trial, Reason], None]] = {
     "balance_too_low": _name_no_discount,
     "nothing_to_pay": _use_something,
     "item_required": _buy_item,
-    "too_many_redemptions": _make_usable,
+    "too_many_redemptions": _redeem_for_the_first_time,
     "campaign_exhausted": _open_quantity,
     "budget_exhausted": _open_quantity,
 }
