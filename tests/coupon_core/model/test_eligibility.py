@@ -253,6 +253,36 @@ class TestRedeeming:
             assert (refusal and refusal.code) == at_redeem
 
 
+class TestWhoIsTold:
+    """A partner's till learns that the rule said no, and of the order what it sent itself; of the user nothing."""
+
+    @pytest.mark.parametrize(("party", "shown"), [(MERCHANT, True), (OTHER, False)], ids=["owner", "partner"])
+    def test_the_values_of_a_rule_are_the_owners(self, party: str, shown: bool) -> None:
+        lane = MemoryLane()
+        lane.activate(MERCHANT, OTHER)
+        lane.make_partners(MERCHANT, OTHER)
+        rule = {**ORDERS, "applies_at": "redeem"}
+        used = lane.generate("used", party=MERCHANT, redeemable_by=[OTHER], eligibility=rule)
+        lane.issue(used, "u")
+        issued = lane.generate("issued", party=MERCHANT, senders=[OTHER], eligibility=ADULTS)
+        silver: dict[str, Any] = {"tier": "silver"}
+        redeem = RedeemCoupon(coupon=by_number(), amount=3_000, items=(), attributes=silver)
+        reply = lane.send(redeem, campaign=used, party=party)
+        assert reply.refusal is not None
+        order = {"amount": 3_000, "items": [], "user": "u"}
+        assert (reply.refusal.code, reply.refusal.facts["values"]) == (
+            "not_eligible",
+            order | silver if shown else order,
+        )
+        minor = {"age": 17, "tier": "gold"}
+        claim = lane.send(ClaimCoupon(user="u", attributes=minor), campaign=issued, party=party)
+        assert claim.refusal is not None
+        assert claim.refusal.facts["values"] == (minor if shown else {})
+        rows = (IssueRow(user="u", attributes=minor),)
+        (row,) = lane.done(IssueCoupons(rows=rows), campaign=issued, party=party)["rows"]
+        assert row["refusal"]["facts"]["values"] == (minor if shown else {})
+
+
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "int": st.integers(-(2**53), 2**53),
     "double": st.floats(allow_nan=False, allow_infinity=False),
