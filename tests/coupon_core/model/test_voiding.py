@@ -223,6 +223,12 @@ class TestCodesNobodyHolds:
         assert tell(lane, self.campaign, first=1, last=9, states=["exported"]) == NONE | {"exported": 4}
         assert tell(lane, self.campaign, first=1, last=9, states=["exported"]) == NONE
 
+    def test_of_a_campaign_that_is_over_none_becomes_void(self, lane: MemoryLane, codes: dict[int, str]) -> None:
+        lane.now = instant("2026-04-01T00:00:00Z")
+        assert tell(lane, self.campaign, first=1) == NONE
+        assert "codes.voided" not in lane.kinds()
+        assert lane.campaign(self.campaign).exported == 11
+
     def test_who_asks_for_holders_or_times_means_no_code_that_nobody_holds(
         self, lane: MemoryLane, codes: dict[int, str]
     ) -> None:
