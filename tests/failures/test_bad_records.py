@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from contracts.answers import DeadLetter
 from contracts.commands import (
@@ -46,7 +47,7 @@ from contracts.commands import (
 )
 from contracts.fields import Contract
 from contracts.partitioner import partition_of
-from contracts.topics import COUPON_COMMANDS
+from contracts.topics import COUPON_COMMANDS, COUPON_DEAD_LETTERS
 from contracts.writers import WRITER_HEADER, Writer, sign
 from tests.failures.checker import check
 from tests.failures.evidence import read_tables
@@ -357,6 +358,51 @@ async def of_900_random_kilobytes_that_do_not_shrink(log: Log) -> tuple[int, int
     return await log.put(os.urandom(900 * 1024), writer=None)
 
 
+@bad("unsigned_writer")
+async def of_three_million_bytes_that_shrink(log: Log) -> tuple[int, int]:
+    return await _compressed(log, b"x" * 3_000_000)
+
+
+@bad("unreadable")
+async def signed_and_larger_than_a_record_may_be(log: Log) -> tuple[int, int]:
+    value = _spoiled(log).removesuffix(b"}") + b" " * 2_000_000 + b"}"
+    return await _compressed(log, value, (WRITER_HEADER, sign(log.core.writer(), COUPON_COMMANDS.name, log.key, value)))
+
+
+@bad("unsigned_writer")
+async def with_a_header_name_that_grows_in_json(log: Log) -> tuple[int, int]:
+    return await log.put(b"x", writer=None, headers=[("\x01" * 600_000, b"")])
+
+
+@bad("unsigned_writer")
+async def with_300000_headers(log: Log) -> tuple[int, int]:
+    return await log.put(b"x", writer=None, headers=[("", b"")] * 300_000)
+
+
+@bad("unreadable")
+async def with_a_key_of_900_kilobytes(log: Log) -> tuple[int, int]:
+    return await log.put(b"{}", key=b"k" * 900 * 1024)
+
+
+@bad("unsigned_writer")
+async def by_a_writer_with_a_name_of_900_kilobytes(log: Log) -> tuple[int, int]:
+    return await log.put(b"{}", writer=None, headers=[(WRITER_HEADER, b"\x01" * 900 * 1024 + b";k=1;v1=00")])
+
+
+async def _compressed(log: Log, value: bytes, *headers: tuple[str, bytes]) -> tuple[int, int]:
+    """Small enough for the broker, large once it is read."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=log.core.bootstrap, compression_type="gzip", max_request_size=2 * len(value)
+    )
+    await producer.start()
+    try:
+        topic = COUPON_COMMANDS.name
+        sent = await producer.send_and_wait(topic, value, key=log.key, partition=log.lane, headers=list(headers))
+    finally:
+        await producer.stop()
+    return log.lane, int(sent.offset)
+
+
 @bad("unreadable")
 async def of_a_kind_nobody_knows(log: Log) -> tuple[int, int]:
     return await log.put(_spoiled(log, type="scrip.command.BurnEverything.v1"))
@@ -551,9 +597,12 @@ async def test_at_the_end_log_topics_and_tables_agree(log: Log) -> None:
         pytest.fail("\n".join(map(str, found)), pytrace=False)
 
 
-async def test_dead_letters_stand_on_their_topic_whole(log: Log) -> None:
+async def test_dead_letters_are_kept_whole_but_for_those_too_large_to_be_sent_which_say_what_was_cut(log: Log) -> None:
     tables = await read_tables(log.core.database.url("core"))
-    large = [row for row in tables.dead_letter if len(row["body"]) > 1_200_000]
+    letters = [DeadLetter.model_validate_json(row["body"]) for row in tables.dead_letter]
+    assert {part for letter in letters for part in letter.cut} == {"value", "headers"}
+    assert max(len(row["body"]) for row in tables.dead_letter) < COUPON_DEAD_LETTERS.max_message_bytes
+    large = [letter.value for letter in letters if letter.value and len(letter.value) > 1_200_000]
     assert large, "a record of 900 KiB is in base64 larger than the broker's usual limit"
-    for row in large:
-        assert len(base64.b64decode(json.loads(row["body"])["value"])) >= 900 * 1024
+    for value in large:
+        assert len(base64.b64decode(value)) >= 900 * 1024

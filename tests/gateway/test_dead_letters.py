@@ -18,6 +18,16 @@ async def letter_of(gateway: GatewayPlatform, command: str) -> dict[str, Any]:
     raise AssertionError(f"no dead letter of {command}")
 
 
+async def kept(gateway: GatewayPlatform, name: str) -> dict[str, Any]:
+    """The letter with this name; waits for it."""
+    for _ in range(100):
+        answer = await gateway.staff("GET", f"/dead-letters/{name}")
+        if answer.status_code == 200:
+            return dict(answer.json())
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"no dead letter {name}")
+
+
 class TestADeadLetter:
     async def test_that_came_too_late_is_sent_again_and_has_its_effect_once(
         self, gateway: GatewayPlatform, campaign: str
@@ -46,12 +56,19 @@ class TestADeadLetter:
     async def test_that_holds_no_command_cannot_be_sent_again(self, gateway: GatewayPlatform) -> None:
         offset = await gateway.core.append(b"poison", b"{not json", partition=2, writer=gateway.core.writer())
         name = f"coupon.commands-2-{offset}"
-        for _ in range(100):
-            if (await gateway.staff("GET", f"/dead-letters/{name}")).status_code == 200:
-                break
-            await asyncio.sleep(0.1)
+        await kept(gateway, name)
         refused = await gateway.staff("POST", f"/dead-letters/{name}/redrive")
         assert (refused.status_code, refused.json()["code"]) == (409, "dead_letter_not_redrivable")
+
+    async def test_that_was_too_large_to_be_kept_whole_cannot_be_sent_again(self, gateway: GatewayPlatform) -> None:
+        many = [("", b"")] * 300_000
+        offset = await gateway.core.append(b"poison", b"{}", partition=2, writer=gateway.core.writer(), headers=many)
+        name = f"coupon.commands-2-{offset}"
+        letter = await kept(gateway, name)
+        assert letter["cut"] == ["headers"]
+        refused = await gateway.staff("POST", f"/dead-letters/{name}/redrive")
+        assert (refused.status_code, refused.json()["code"]) == (409, "dead_letter_not_redrivable")
+        assert "too large to be kept whole" in refused.json()["detail"]
 
     async def test_list_names_services_that_do_not_answer(self, gateway: GatewayPlatform) -> None:
         found = await gateway.done("GET", "/dead-letters?limit=1&reason=our_bug")

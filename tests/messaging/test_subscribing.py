@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,6 +22,7 @@ from contracts.answers import DeadLetter
 from contracts.fields import Contract
 from contracts.partitioner import partition_of
 from contracts.writers import WRITER_HEADER, Writer, sign
+from messaging.dead_letters import keep_dead_letter
 from messaging.not_now import database_is_away
 from messaging.outbox import Connection, OutboxRelay
 from messaging.sending import Sender, own_writer
@@ -250,7 +252,7 @@ async def test_a_header_name_that_is_no_utf8_does_not_block_its_partition(
     assert [json.loads(row["headers"])[0][0] for row in dead] == ["good", "\\xff\\xfe", "good"]
 
 
-async def test_a_very_large_dead_record_is_kept_and_told_without_its_value(
+async def test_a_very_large_dead_record_is_kept_whole_and_told_with_the_beginning_of_its_value(
     pool: Pool, trial: Trial, secrets: Secrets, gateway: Sender
 ) -> None:
     value = b"x" * (850 * 1024)
@@ -260,8 +262,31 @@ async def test_a_very_large_dead_record_is_kept_and_told_without_its_value(
         await until(has_effects(pool, 1))
     assert await pool.fetchval("SELECT value FROM dead_letter") == value
     told = DeadLetter.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
-    assert told.value is None
-    assert "870,400 bytes" in told.detail
+    assert told.cut == ["value"]
+    assert value.startswith(base64.b64decode(told.value or ""))
+    assert told.value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers", "cut"),
+    [
+        (b"k" * 1_000_000, b"", [], ["key"]),
+        (b"k", b"v" * 3_000_000, [], ["value"]),
+        (b"k", b"v", [("\x01" * 900_000, b"")], []),  # names are kept short
+        (b"k", b"v", [("h", b"\x01" * 900_000)], ["headers"]),
+        (b"k", b"v", [("", b"")] * 300_000, ["headers"]),
+    ],
+    ids=["key", "value", "header name", "header", "headers"],
+)
+async def test_a_dead_record_of_any_size_does_not_end_the_service(
+    pool: Pool, key: bytes, value: bytes, headers: list[tuple[str, bytes]], cut: list[str]
+) -> None:
+    record: Any = SimpleNamespace(topic="t", partition=0, offset=1, key=key, value=value, headers=headers)
+    async with pool.acquire() as connection, connection.transaction():
+        await keep_dead_letter(connection, "t.dead", record, datetime.now(UTC), "unreadable", "\x01" * 900_000)
+    told = DeadLetter.model_validate_json(await pool.fetchval("SELECT value FROM outbox"))
+    assert told.cut == cut
+    assert base64.b64decode(told.key or "") == key[:6_144]
 
 
 async def test_a_bug_in_a_handler_commits_nothing_and_a_restart_begins_with_that_record(

@@ -56,7 +56,10 @@ DeadLetterReason = Literal[
 
 
 class DeadLetter(Fact):
-    """A record that could not be read, trusted or decided, whole. Key `<topic>-<partition>-<offset>`."""
+    """A record that could not be read, trusted or decided. Key `<topic>-<partition>-<offset>`.
+
+    It holds the record whole wherever a broker would take that; else `cut` says what is missing.
+    """
 
     topic: str
     partition: int
@@ -73,3 +76,6 @@ class DeadLetter(Fact):
     command: str | None = None
     """The command's id, where one could be read."""
     writer: str | None = None
+    cut: list[Literal["key", "value", "headers", "detail"]] = Field(default_factory=list)
+    """Of which only the beginning stands here, because the letter would be too large to be sent: of key and value the
+    first bytes, of headers the first ones. The command of such a letter cannot be sent again from it."""

@@ -35,6 +35,11 @@ class Topic:
     max_message_bytes: int = MIB
     """A dead letter holds the whole dead record in base64, so it may be larger than any other record."""
 
+    @property
+    def most_content_bytes(self) -> int:
+        """Of key and value together; what is left of `max_message_bytes` is the batch's and the headers'."""
+        return self.max_message_bytes - 4 * 1024
+
     def partition_count(self, lanes: int) -> int:
         """Partitions in a deployment with this many lanes."""
         return lanes if self.partitions is None else self.partitions

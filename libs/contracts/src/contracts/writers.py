@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 WRITER_HEADER = "scrip-writer"
+LONGEST_NAMED = 200
+"""Bytes of a header's first two parts; what a stranger writes must fill neither memory nor dead letters."""
 VECTOR = "b7abe04b092a94bc83bee7278bd63fae57823d813a67a4b82a2a3c9547b750c6"
 
 
@@ -67,7 +69,7 @@ def verify(
     if header is None:
         raise UnsignedWriterError("the record has no scrip-writer header")
     head, _, given = header.rpartition(b";")
-    name, version = _named(head)
+    name, version = _named(head[: LONGEST_NAMED + 1])
     given = given.removeprefix(b"v1=")
     if name.startswith("tool:"):
         key = None if tool_master is None else tool_key(tool_master, name[5:], version)
@@ -85,6 +87,8 @@ def _named(head: bytes) -> tuple[str, int]:
     """Writer and key version of a header's first two parts."""
     try:
         name, version = head.decode("ascii").split(";")
+        if len(head) > LONGEST_NAMED:
+            raise ValueError("too long")
         return name, int(version.removeprefix("k="))
     except ValueError:
         raise UnsignedWriterError("the scrip-writer header is not <writer>;k=<version>;v1=<hex>") from None

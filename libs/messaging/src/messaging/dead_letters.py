@@ -1,4 +1,8 @@
-"""Records that could not be read or trusted: kept whole in the service's schema, and told on a topic."""
+"""Records that could not be read or trusted: kept whole in the service's schema, and told on a topic.
+
+What a stranger wrote can be of any size once it is unpacked and stands as JSON in base64; a letter that no broker takes
+would keep all that follow it from being sent. `cut_to_fit` is the one place where that is prevented.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from contracts.answers import DeadLetter, DeadLetterReason
+from contracts.topics import MAX_RECORD_BYTES
 from messaging.outbox import Connection, enqueue
 
 if TYPE_CHECKING:
     from messaging.opening import Record
 
-MAX_TOLD_BYTES = 512 * 1024
-"""A larger value is not repeated on the topic of dead letters (in base64 it might not fit); the row has it.
-"""
+LONGEST_PART = 64 * 1024
+"""Bytes of JSON. A part of no more stays whole in a letter that would be too large; of a larger one its beginning."""
 
 _KEEP = """
 INSERT INTO dead_letter (id, reason, detail, command, writer, record_time, record_key, value, headers)
@@ -65,10 +69,33 @@ async def keep_dead_letter(
     )
     if kept is None:
         return
-    if record.value is not None and len(record.value) > MAX_TOLD_BYTES:
-        told = f"{letter.detail} (the value has {len(record.value):,} bytes and is not repeated here)"
-        letter = letter.model_copy(update={"value": None, "detail": told, "headers": []})
-    await enqueue(connection, topic, name.encode(), letter.model_dump_json().encode())
+    told = cut_to_fit(letter, MAX_RECORD_BYTES - len(name))
+    await enqueue(connection, topic, name.encode(), told.model_dump_json().encode())
+
+
+def cut_to_fit(letter: DeadLetter, most: int) -> DeadLetter:
+    """The letter as it is where its JSON has at most so many bytes; else with each large part cut, and saying so."""
+    if _size(letter.model_dump_json()) <= most:
+        return letter
+    cut: dict[str, Any] = {}
+    for name in ("key", "value", "detail"):
+        text = getattr(letter, name)
+        if text is not None and _size(json.dumps(text)) > LONGEST_PART:
+            # Of base64 whole groups of four; of a detail few enough characters, each at most 6 bytes of JSON.
+            cut[name] = text[: LONGEST_PART // 8]
+    headers: list[tuple[str, str]] = []
+    left = LONGEST_PART
+    for header in letter.headers:
+        left -= _size(json.dumps(header))
+        if left < 0:
+            cut["headers"] = headers
+            break
+        headers.append(header)
+    return letter.model_copy(update={**cut, "cut": list(cut)})
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
 
 
 _LIST = """

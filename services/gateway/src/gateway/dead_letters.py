@@ -73,9 +73,13 @@ class DeadLetters:
     async def redrive(self, name: str, actor: str) -> dict[str, Any]:
         """Send the command of a dead letter again, under its own id, signed by the gateway, with new life.
 
-        Raises RequestRefused where there is no command in it that can be read, NotAcknowledged, ServiceAway.
+        Raises RequestRefused where there is no command in it that can be read whole, NotAcknowledged, ServiceAway.
         """
         letter = await self.letter(name)
+        if letter.get("cut"):
+            raise _not_redrivable(
+                f"it was too large to be kept whole, and of its {' and '.join(letter['cut'])} a part is missing"
+            )
         topic = str(letter["topic"])
         record = _record_of(topic, letter)
         life = datetime.now(UTC) + REDRIVEN_LIFE

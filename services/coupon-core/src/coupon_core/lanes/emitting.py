@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 from aiokafka import AIOKafkaProducer
 
-from contracts.answers import Reply
+from contracts.answers import DeadLetter, Reply
 from contracts.events import SEQ_HEADER
 from contracts.topics import (
     COUPON_COMMANDS,
@@ -21,9 +21,11 @@ from contracts.topics import (
     COUPON_EVENTS,
     COUPON_REFUSALS,
     MAX_RECORD_BYTES,
+    Topic,
 )
 from contracts.writers import WRITER_HEADER, Writer, sign
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
+from messaging.dead_letters import cut_to_fit
 from messaging.sending import close_producer, producer_settings
 from process.failpoints import declare, failpoint
 
@@ -31,8 +33,6 @@ MID_EMIT = declare("core.mid_emit")
 ACKNOWLEDGEMENT_SECONDS = 30.0
 REPLY_SECONDS = 5.0
 STOP_SECONDS = 5.0
-GREATEST_REQUEST = 3 * 1024 * 1024
-"""A dead letter holds a whole record, in base64."""
 
 Header = tuple[str, bytes]
 Outgoing = tuple[bytes | None, bytes, list[Header]]
@@ -59,8 +59,7 @@ class Emitter:
         async with self._starting:
             if self._producer is not None:
                 return
-            settings = producer_settings(self._bootstrap, client_id="scrip-core")
-            producer = AIOKafkaProducer(**{**settings, "max_request_size": GREATEST_REQUEST})
+            producer = AIOKafkaProducer(**producer_settings(self._bootstrap, client_id="scrip-core"))
             try:
                 await producer.start()
             except BaseException:
@@ -86,15 +85,17 @@ class Emitter:
         for row in rows:
             topic, records = self._records(row)
             partition = 0 if row.kind == DEAD_LETTERS else row.partition
-            streams.setdefault((topic, partition), []).extend(records)
+            fitting = [record for record in records if _can_be_sent(topic, row, record)]
+            if fitting:
+                streams.setdefault((topic.name, partition), []).extend(fitting)
         if not streams:
             return
         try:
             async with asyncio.timeout(ACKNOWLEDGEMENT_SECONDS):
                 await self.start()
                 acknowledgements = []
-                for (topic, partition), records in streams.items():
-                    acknowledgements += await self._send(topic, partition, records)
+                for (name, partition), records in streams.items():
+                    acknowledgements += await self._send(name, partition, records)
                     failpoint(MID_EMIT)
                 await asyncio.gather(*acknowledgements)
         except Exception as error:
@@ -152,28 +153,31 @@ class Emitter:
             await self.stop()
             raise NotEmitted(f"{type(error).__name__}: {error}") from error
 
-    def _records(self, row: JournalRow) -> tuple[str, Iterable[Outgoing]]:
+    def _records(self, row: JournalRow) -> tuple[Topic, Iterable[Outgoing]]:
         header: list[Header] = [(SEQ_HEADER, str(row.lane_seq).encode())]
         if row.kind == EVENTS:
             key = str(row.campaign).encode()
-            return COUPON_EVENTS.name, [(key, line.encode(), header) for line in row.lines]
+            return COUPON_EVENTS, [(key, line.encode(), header) for line in row.lines]
         if row.kind == COMMANDS:
             records = []
             for line in row.lines:
                 key, value = json.loads(line)["subject"].encode(), line.encode()
                 signature = sign(self._writer, COUPON_COMMANDS.name, key, value)
                 records.append((key, value, [(WRITER_HEADER, signature)]))
-            return COUPON_COMMANDS.name, records
+            return COUPON_COMMANDS, records
         if row.kind == REFUSALS:
-            return COUPON_REFUSALS.name, [
+            return COUPON_REFUSALS, [
                 (json.loads(line)["subject"].encode(), line.encode(), header) for line in row.lines
             ]
         letters = []
         for line in row.lines:
-            letter = json.loads(line)
+            letter, value = json.loads(line), line.encode()
             key = f"{letter['topic']}-{letter['partition']}-{letter['offset']}".encode()
-            letters.append((key, line.encode(), header))
-        return COUPON_DEAD_LETTERS.name, letters
+            if len(value) > COUPON_DEAD_LETTERS.most_content_bytes:  # written before letters were cut
+                fitting = cut_to_fit(DeadLetter.model_validate(letter), COUPON_DEAD_LETTERS.most_content_bytes)
+                value = fitting.model_dump_json().encode()
+            letters.append((key, value, header))
+        return COUPON_DEAD_LETTERS, letters
 
     async def _send(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[asyncio.Future[object]]:
         """Hand records to the producer in order; futures of their batches' acknowledgements."""
@@ -187,8 +191,21 @@ class Emitter:
                 batch.close()
                 futures.append(await producer.send_batch(batch, topic, partition=partition))
                 batch = producer.create_batch()
-                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                    raise NotEmitted(f"a record of {len(value)} bytes fits no batch of {topic}")
+                batch.append(key=key, value=value, timestamp=None, headers=headers)  # alone it may be of any size
         batch.close()
         futures.append(await producer.send_batch(batch, topic, partition=partition))
         return futures
+
+
+def _can_be_sent(topic: Topic, row: JournalRow, record: Outgoing) -> bool:
+    """False for what no broker takes: waiting for it would keep the lane from all that follows.
+
+    Commands and what follows from them are bounded so that there is none; should there be, the journal has it, and a
+    reader who misses an event's number asks for it."""
+    key, value, _ = record
+    size = len(key or b"") + len(value)
+    if size <= topic.most_content_bytes:
+        return True
+    logger.error("A record is too large to be sent: our bug.", action="record_too_large", topic=topic.name, size=size,
+                 partition=row.partition, lane_seq=row.lane_seq)  # fmt: skip
+    return False

@@ -26,12 +26,14 @@ from contracts.commands import (
     VoidCoupons,
 )
 from contracts.partitioner import partition_of
-from contracts.topics import COUPON_COMMANDS
+from contracts.topics import COUPON_COMMANDS, MAX_RECORD_BYTES
 from contracts.writers import WRITER_HEADER, UnsignedWriterError, verify
 from coupon_core.operations.generating import SLICE
 from coupon_core.work import Entry
 
 LONGEST_LIFE = timedelta(days=30)
+BYTES_OF_AN_EFFECT = 8 * 1024
+"""A record counts as one effect for so many of its bytes, at least: what a batch writes must fit into one statement."""
 TOPIC = COUPON_COMMANDS.name
 
 
@@ -74,6 +76,8 @@ class Reader:
             entry.dead = self._fill(entry)
         except Exception as error:  # one record must not keep a lane from all that follow
             entry.dead = "our_bug", "".join(traceback.format_exception(error))[-4_000:]
+        size = len(entry.key or b"") + len(entry.value or b"") + sum(len(name) + len(v) for name, v in entry.headers)
+        entry.effects = max(entry.effects, size // BYTES_OF_AN_EFFECT)
         return entry
 
     def _fill(self, entry: Entry) -> tuple[str, str] | None:
@@ -89,6 +93,9 @@ class Reader:
         except UnsignedWriterError as error:
             return "unsigned_writer", str(error)
         entry.writer, entry.writer_version = writer, version
+        size = len(entry.key) + len(entry.value)
+        if size > MAX_RECORD_BYTES:  # compressed, a broker takes it; what follows from it might fit nowhere
+            return "unreadable", f"key and value have {size:,} bytes; a record has {MAX_RECORD_BYTES:,} at most"
         try:
             record = COMMAND_RECORD.validate_json(entry.value)
         except ValidationError as error:

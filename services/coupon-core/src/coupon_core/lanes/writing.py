@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from contracts.answers import DeadLetter
 from contracts.commands import type_of
-from contracts.topics import COUPON_COMMANDS
+from contracts.topics import COUPON_COMMANDS, COUPON_DEAD_LETTERS
 from coupon_core.model.recording import Recorder, instant
 from coupon_core.storage import Connection, dead_letters, lanes, outcomes
 from coupon_core.storage import campaigns as campaign_rows
@@ -19,6 +19,7 @@ from coupon_core.storage import periods as period_rows
 from coupon_core.storage.ends import end_batch
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
 from coupon_core.work import Entry, StoredRefusal, Work
+from messaging.dead_letters import cut_to_fit
 
 T = TypeVar("T")
 
@@ -165,12 +166,14 @@ def _refusal_line(kept: StoredRefusal) -> str:
 
 
 def dead_letter(entry: Entry, reason: str, detail: str) -> DeadLetter:
-    """The dead letter of a record, with everything needed to look at it and to send it again."""
+    """The dead letter of a record, with everything needed to look at it and to send it again.
+
+    Of a record that no writer of ours could have sent it says what was cut, so that it can be sent itself."""
 
     def text(value: bytes | None) -> str | None:
         return None if value is None else base64.b64encode(value).decode()
 
-    return DeadLetter.model_validate(
+    letter = DeadLetter.model_validate(
         {
             "topic": COUPON_COMMANDS.name,
             "partition": entry.partition,
@@ -185,3 +188,4 @@ def dead_letter(entry: Entry, reason: str, detail: str) -> DeadLetter:
             "writer": entry.writer,
         }
     )
+    return cut_to_fit(letter, COUPON_DEAD_LETTERS.most_content_bytes)

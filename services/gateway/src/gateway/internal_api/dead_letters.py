@@ -37,7 +37,9 @@ class LetterFilters(BaseModel):
 
 
 class LetterView(Answer):
-    """A record that could not be read, trusted or decided, whole: key, value and header values in base64."""
+    """A record that could not be read, trusted or decided, whole: key, value and header values in base64.
+
+    Of one too large for any dead letter `cut` names the parts of which only the beginning is there."""
 
     id: str
     topic: str
