@@ -40,6 +40,7 @@ INDEXES: dict[ModuleType, dict[str, set[str]]] = {
         "BY_NUMBER": {"coupon_pkey"},
         "BY_CODE": {"coupon_code"},
         "OPEN_AFTER": {"coupon_pkey"},
+        "OVERDUE": {"coupon_due"},
         "DUE": {"coupon_due"},
         "NEXT_DUE": {"coupon_due"},
         "UPDATE": {"coupon_pkey"},

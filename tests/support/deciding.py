@@ -29,6 +29,7 @@ from contracts.commands import (
     RunDue,
     SetBuildingRules,
     SetMerchant,
+    StopCampaign,
     VoidCampaign,
     VoidMatching,
     record_for,
@@ -43,7 +44,7 @@ from coupon_core.lanes.reading import TOPIC, Reader
 from coupon_core.lanes.writing import journal_rows
 from coupon_core.model.campaign import HELD, RESERVED, VOIDED, Campaign, Coupon
 from coupon_core.model.lane import Facts, LaneState
-from coupon_core.model.selecting import of_all
+from coupon_core.model.selecting import ALL_OPEN, of_all
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS
 from coupon_core.work import DueRange, Entry, Work
 
@@ -314,6 +315,8 @@ class MemoryLane:
             self.work.due = self._due()
         elif isinstance(entry.record.data, VoidMatching):
             self._select(entry, entry.record.data, dry_run=entry.record.dryrun)
+        elif entry.record.dryrun and isinstance(entry.record.data, VoidCampaign | StopCampaign):
+            self._select(entry, VoidMatching(matching=ALL_OPEN, reason="counted"), dry_run=True)
         elif isinstance(entry.record.data, VoidCampaign):
             campaign = self.work.campaigns.get(entry.campaign_id())
             if campaign is None:

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
+from contracts.answers import Reply
 from contracts.commands import (
     ChangeQuantity,
     CouponFilter,
@@ -17,14 +18,20 @@ from contracts.commands import (
     ReleaseCoupon,
     ReserveCoupon,
     ReturnCoupon,
+    SetTool,
+    StopCampaign,
     VoidCampaign,
     VoidCoupons,
     VoidMatching,
+    WaitingForVoid,
 )
+from contracts.fields import Contract
 from coupon_core.model.campaign import STATE_NAMES
+from coupon_core.work import DONE
 from tests.support.deciding import MERCHANT, OTHER, MemoryLane, by_code, by_number, instant
 
 NONE = {"held": 0, "reserved": 0, "exported": 0}
+ASKED = UUID(int=99)
 
 
 def matching(**fields: Any) -> VoidMatching:
@@ -42,12 +49,26 @@ def tell(lane: MemoryLane, campaign: UUID, **fields: Any) -> dict[str, Any]:
     told = lane.done(matching(**fields), campaign=campaign, dryrun=True)
     before = lane.campaign(campaign).counts[5]
     done = lane.done(matching(**fields), campaign=campaign)
+    assert done == told
     assert told["more"] is False
     assert lane.campaign(campaign).counts[5] - before == told["accepted"] == sum(told[state] for state in NONE)
-    if not done["more"]:
-        assert done == told
     lane.counters(campaign)
     return {state: told[state] for state in NONE}
+
+
+def begin(lane: MemoryLane, command: Contract, campaign: UUID) -> list[Reply]:
+    """Send a command under the id ASKED; what is answered before its slices that follow."""
+    before = len(lane.replies)
+    lane.append_record(lane.record(command, campaign=campaign, id=ASKED))
+    return [reply for _, _, reply in lane.replies[before:]]
+
+
+def go_on(lane: MemoryLane) -> list[Reply]:
+    """Decide the slices that follow; what they answer."""
+    before = len(lane.replies)
+    while lane.held_back:
+        lane.append_record(lane.held_back.pop(0), "core")
+    return [reply for _, _, reply in lane.replies[before:]]
 
 
 @pytest.fixture
@@ -128,15 +149,77 @@ class TestSlices:
     def test_it_goes_on_until_all_is_void_and_nothing_that_came_later(self, campaign: UUID, lane: MemoryLane) -> None:
         lane.slice = 2
         lane.holds_continuations = True
-        first = lane.done(matching(first=1), campaign=campaign)
-        assert (first["accepted"], first["more"]) == (2, True)
+        assert begin(lane, matching(first=1), campaign) == []
+        assert voided(lane, campaign) == [1, 2]
         lane.issue(campaign, "eve")
-        while lane.held_back:
-            lane.append_record(lane.held_back.pop(0), "core")
+        go_on(lane)
         assert voided(lane, campaign) == [1, 2, 4, 5, 6]
         assert STATE_NAMES[lane.coupon(campaign, 7).state] == "held"
         told = [event.data.reason for event in lane.events if event.type == "scrip.coupon.voided.v1"]
         assert told == ["leaked"] * 5
+
+    @pytest.mark.parametrize("command", [VoidCampaign(reason="r"), matching(first=1)], ids=["all", "by filter"])
+    def test_who_asked_and_whoever_asks_later_is_told_of_all_slices_together(
+        self, lane: MemoryLane, campaign: UUID, command: Contract
+    ) -> None:
+        lane.slice = 2
+        lane.holds_continuations = True
+        told = lane.done(command, campaign=campaign, dryrun=True)
+        assert told == {
+            "campaign": str(campaign),
+            "accepted": 5,
+            "held": 4,
+            "reserved": 1,
+            "exported": 0,
+            "more": False,
+        }
+        assert begin(lane, command, campaign) == []
+        assert begin(lane, command, campaign) == [], "sent again meanwhile: the last slice answers"
+        (answer,) = go_on(lane)
+        assert (answer.command, answer.status, answer.result) == (ASKED, "done", told)
+        (again,) = begin(lane, command, campaign)
+        assert (again.replayed, again.result) == (True, told)
+        outcome = lane.work.outcomes[ASKED]
+        assert (outcome.status, outcome.campaign, outcome.position) == (DONE, campaign, lane.offset - 5)
+
+    def test_a_tool_is_answered_by_the_last_slice_on_its_own_topic_alone(
+        self, lane: MemoryLane, campaign: UUID
+    ) -> None:
+        lane.slice = 2
+        tool = SetTool(partition=0, tool="t", version=1, key_versions=(1,), rights=("void",), reply_topic="t.replies")
+        lane.done(tool)
+        for topic, answered in (("t.replies", [("t.replies", None, 5)]), ("somebody.elses", [])):
+            before = len(lane.replies)
+            record = lane.record(
+                matching(first=1), campaign=campaign, actor="tool:t", replyto=topic, id=UUID(int=len(answered))
+            )
+            lane.append_record(record, "tool:t")
+            said = [(place, part, (reply.result or {})["accepted"]) for place, part, reply in lane.replies[before:]]
+            assert said == answered
+            lane.issue(campaign, *"abcde")
+
+    def test_stopping_is_tried_with_the_number_of_all_that_would_become_void(
+        self, lane: MemoryLane, campaign: UUID
+    ) -> None:
+        lane.slice = 2
+        told = lane.done(StopCampaign(reason="r"), campaign=campaign, dryrun=True)
+        assert told == {"campaign": str(campaign), "state": "stopped", "voided": 5}
+        lane.done(StopCampaign(reason="r"), campaign=campaign)
+        assert lane.counters(campaign) == {"redeemed": 1, "voided": 5}
+
+    def test_what_has_expired_by_then_is_in_no_number_of_a_void_of_all(self, lane: MemoryLane) -> None:
+        campaign = lane.generate(validity={"starts": "2026-03-01", "ends": "2026-03-31", "days_after_issue": 2})
+        lane.issue(campaign, "ann", "bob")
+        lane.done(ReserveCoupon(coupon=by_number(1), order="A", seconds=86_000), campaign=campaign)
+        lane.now += timedelta(days=1)
+        lane.issue(campaign, "cid", "dan")
+        lane.done(ReserveCoupon(coupon=by_number(3), order="A", seconds=60), campaign=campaign)
+        lane.now = instant("2026-03-12T06:00:00Z")
+        assert lane.done(StopCampaign(reason="r"), campaign=campaign, dryrun=True)["voided"] == 2
+        told = lane.done(VoidCampaign(reason="r"), campaign=campaign, dryrun=True)
+        assert lane.done(VoidCampaign(reason="r"), campaign=campaign) == told
+        assert {state: told[state] for state in NONE} == NONE | {"held": 2}
+        assert lane.counters(campaign) == {"voided": 2, "expired": 2}
 
     def test_numbers_at_which_nothing_is_meant_cost_no_slice(self, lane: MemoryLane) -> None:
         campaign = lane.generate(quantity=500)
@@ -156,10 +239,13 @@ class TestSlices:
         assert lane.refused(matching(first=1), campaign=campaign) == "campaign_not_found"
 
     def test_where_it_goes_on_is_for_core_alone_to_say(self, lane: MemoryLane, campaign: UUID) -> None:
-        cursors = [{"after": 3}, {"upto": 3}]
+        waiting = WaitingForVoid(command=UUID(int=1), reply_to="coupon.replies", held=7)
+        cursors: list[dict[str, Any]] = [{"after": 3}, {"upto": 3}, {"waiting": waiting}]
         for cursor in cursors:
             assert lane.refused(matching(first=1).model_copy(update=cursor), campaign=campaign) == "not_allowed"
-        assert lane.refused(VoidCampaign(reason="r", after=3), campaign=campaign) == "not_allowed"
+        for cursor in (cursors[0], cursors[2]):
+            command = VoidCampaign(reason="r").model_copy(update=cursor)
+            assert lane.refused(command, campaign=campaign) == "not_allowed"
         assert voided(lane, campaign) == []
 
 

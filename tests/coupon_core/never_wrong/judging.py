@@ -9,7 +9,8 @@ from typing import Any
 
 from contracts.answers import Reply
 from contracts.commands import CommandRecord
-from tests.coupon_core.never_wrong.pure_model import Answer, Model
+from tests.coupon_core.never_wrong.pure_coupons import Answer
+from tests.coupon_core.never_wrong.pure_model import Model
 from tests.failures.checker import holds
 from tests.failures.evidence import LogRecord
 from tests.failures.story import EVENT_NAMES, Event, Story
@@ -86,6 +87,8 @@ def learn_codes(model: Model, record: CommandRecord, reply: Reply) -> None:
 
 def check_answer(answer: Answer, reply: Reply, asked: str) -> None:
     """Raises Wrong when the reply to what was asked is not the answer that was promised."""
+    if answer.later:
+        raise Wrong(f"{asked} was answered {reply.result} before its work was done")
     code = None if reply.refusal is None else reply.refusal.code
     right = code in answer.refused if answer.refused else code is None and reply.status == "done"
     if not right or not holds(reply.result or {}, answer.facts):

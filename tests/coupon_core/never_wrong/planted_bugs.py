@@ -61,7 +61,9 @@ BUGS = (
     Bug("what is returned is never burned", give_back._lapse, 'policy == "burned"', 'policy == "never"'),
     Bug("a bearer's code stays free", redeem.take_bearer, "free[:] = [", "_ = ["),
     Bug("numbers begin anew in each batch", Recorder._line, "campaign.seq += 1", "campaign.seq = len(self.lines) + 1"),
-    Bug("the slice after skips a coupon", void.void_campaign, "after=last)", "after=last + 1)"),
+    Bug("the slice after skips a coupon", void.void_campaign, "after=last,", "after=last + 1,"),
+    Bug("a void forgets what its slices did", void._counted_on, "getattr(before, state) + ", ""),
+    Bug("a void is answered too soon", void._answer_or_wait, "return None if more else result", "return result"),
     Bug("the sweep stops short", lane_wide.run_due, "if due.more:", "if False:"),
     Bug("a campaign is made twice", create._create, "if exists is not None:", "if False:"),
     # uses and balances

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,16 @@ from tests.coupon_core.never_wrong.pure_terms import No
 USABLE = ("held", "reserved", "redeemed")
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What must be answered: done with at least these facts, or refused with one of these codes."""
+
+    refused: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    later: bool | None = False
+    """Not yet: what follows answers it; None: that, or at once."""
+
+
 class Coupons:
     """What a lane's model does with coupons. Time that runs out is lazy: each is looked at before it is used."""
 
@@ -20,6 +31,11 @@ class Coupons:
     slice_of: int
     asking: tuple[str, str]
     """Party and actor of the command being taken."""
+    later: bool | None
+    """Whether the command being taken is answered by what follows; None: by that, or at once."""
+    voids: dict[Any, dict[str, int]]
+    """What a void's slices made void so far, by the command that began it."""
+    answered: dict[Any, tuple[str, Answer]]
 
     @property
     def _now(self) -> datetime:
@@ -275,10 +291,23 @@ class Coupons:
                 coupon.state = "voided"
                 coupon.let_go()
         if self._now >= campaign.terms.ends:  # what is left for a slice depends on how far core has swept
-            return voided
+            return self._slice(record, command, voided, None)
         voided["exported"] = campaign.void_unheld({number for number in codes if number <= end}, self._now)
         campaign.mind_the_room()
-        return voided | {"more": end < upto}
+        return self._slice(record, command, voided, end < upto)
+
+    def _slice(self, record: CommandRecord, command: Any, voided: dict[str, int], more: bool | None) -> dict[str, Any]:
+        """What a slice of a void is answered: all that is void by then. The last one answers the first; `more`: this
+        is not the last one, None: nobody can tell."""
+        first = record.id if command.waiting is None else command.waiting.command
+        sum_of = self.voids.setdefault(first, {"held": 0, "reserved": 0, "exported": 0})
+        for state, count in voided.items():
+            sum_of[state] += count
+        facts = {"accepted": sum(sum_of.values()), **sum_of, "more": False}
+        self.later = False if record.dryrun else more
+        if command.waiting is not None:
+            self.answered[first] = self.answered[first][0], Answer(facts=facts, later=more)
+        return facts
 
     def own(self, record: CommandRecord) -> Campaign:
         """The campaign, for its owner."""

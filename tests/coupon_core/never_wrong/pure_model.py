@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,19 +15,11 @@ from contracts import campaigns as contracts
 from contracts.commands import CommandRecord
 from contracts.fields import PLATFORM
 from tests.coupon_core.never_wrong.pure_campaign import LIVE, OPEN, Campaign, Coupon
-from tests.coupon_core.never_wrong.pure_coupons import Coupons
+from tests.coupon_core.never_wrong.pure_coupons import Answer, Coupons
 from tests.coupon_core.never_wrong.pure_terms import No, Terms
 
 MANAGED = ("draft", *LIVE)
 """States in which a campaign can be changed."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What must be answered: done with at least these facts, or refused with one of these codes."""
-
-    refused: tuple[str, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Model(Coupons):
@@ -42,7 +33,9 @@ class Model(Coupons):
         self.merchants: dict[str, str] = {}
         self.cursors: set[tuple[str, int]] = set()
         """Campaigns, and the last coupon of a slice that was voided."""
-        self.answered: dict[Any, tuple[str, Answer]] = {}
+        self.answered = {}
+        self.later = False
+        self.voids = {}
 
     def take(self, record: CommandRecord, time: datetime | None, by_core: bool = False) -> Answer:
         """The answer to a command that stands next in the log; `time` is the record's, None where time is told.
@@ -57,6 +50,7 @@ class Model(Coupons):
         trial = copy.copy(self)
         trial.campaigns, trial.cursors = copy.deepcopy(self.campaigns), set(self.cursors)
         trial.merchants, trial.answered = dict(self.merchants), dict(self.answered)
+        trial.voids = copy.deepcopy(self.voids)
         return trial
 
     def _decide(self, record: CommandRecord, time: datetime | None, by_core: bool) -> Answer:
@@ -72,7 +66,9 @@ class Model(Coupons):
                 raise No("merchant_not_active")
             self.asking = (record.party, record.actor)
             verb: Callable[..., dict[str, Any]] = getattr(self, type(record.data).__name__)
-            answer = Answer(facts=verb(record, record.data))
+            self.later = False
+            facts = verb(record, record.data)
+            answer = Answer(facts=facts, later=self.later)
         except No as no:
             answer = Answer(tuple(no.args))
         self.answered[record.id] = (said, answer)
@@ -84,6 +80,7 @@ class Model(Coupons):
         if self.now is not None and command.to < self.now:
             raise No("clock_moves_forward")
         self.now = command.to
+        self.later = None  # where something is due
         return {"partition": command.partition}
 
     def SetMerchant(self, record: CommandRecord, command: Any) -> dict[str, Any]:
@@ -214,7 +211,11 @@ class Model(Coupons):
     def StopCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         campaign = self._change(record, (*MANAGED, "failed"))
         campaign.state = "stopped"
-        return {"state": "stopped"}
+        if not record.dryrun:
+            return {"state": "stopped"}
+        for coupon in campaign.coupons.values():
+            self._look(campaign, coupon)
+        return {"state": "stopped", "voided": sum(coupon.state in OPEN for coupon in campaign.coupons.values())}
 
     def UnpublishCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
         self.own(record)
@@ -329,18 +330,21 @@ class Model(Coupons):
         if self._now >= campaign.terms.ends:  # what is left for a slice depends on how far core has swept
             for coupon in campaign.coupons.values():
                 self._look(campaign, coupon)
-            return {}
+            return self._slice(record, command, {}, None)
         if command.after and (campaign.id, command.after) not in self.cursors:
             raise AssertionError(f"no slice ended with {command.after}")
         left = sorted(n for n, coupon in campaign.coupons.items() if n > command.after and coupon.state in OPEN)
-        for number in left[: self.slice_of]:
+        voided = {"held": 0, "reserved": 0}
+        for number in left if record.dryrun else left[: self.slice_of]:
             coupon = campaign.coupons[number]
             self._look(campaign, coupon)
-            coupon.state = "voided" if coupon.state in OPEN else coupon.state
+            if coupon.state in OPEN:
+                voided[coupon.state] += 1
+                coupon.state = "voided"
             coupon.let_go()
         campaign.mind_the_room()
         self.cursors |= {(campaign.id, number) for number in left[self.slice_of - 1 : self.slice_of]}
-        return {"more": len(left) > self.slice_of}
+        return self._slice(record, command, voided, len(left) > self.slice_of)
 
 
 def _promise_kept(name: str, before: contracts.Terms, after: contracts.Terms) -> bool:

@@ -18,7 +18,7 @@ from unittest import mock
 from uuid import UUID, uuid5
 
 from contracts.answers import Reply
-from contracts.commands import AdvanceClock, CommandRecord, RunDue, VoidCampaign, VoidMatching, record_for
+from contracts.commands import AdvanceClock, CommandRecord, RunDue, StopCampaign, VoidCampaign, VoidMatching, record_for
 from contracts.identifiers import SCRIP, lane_key
 from contracts.writers import WRITER_HEADER, Writer, sign
 from coupon_core.decide import BARRIERS, decide
@@ -28,7 +28,7 @@ from coupon_core.lanes.writing import journal_rows
 from coupon_core.model.campaign import HELD, RESERVED, STATE_NAMES, Campaign, Coupon, Redemption
 from coupon_core.model.lane import Facts, LaneState
 from coupon_core.model.periods import Period
-from coupon_core.model.selecting import of_all
+from coupon_core.model.selecting import ALL_OPEN, of_all
 from coupon_core.operations import generating
 from coupon_core.storage.journal import COMMANDS, EVENTS
 from coupon_core.work import DueRange, Entry, Outcome, PeriodCount, UploadedCode, Work
@@ -207,6 +207,8 @@ def _load_range(work: Work, entry: Entry) -> None:
     """What PostgreSQL would find for a range, by plain loops."""
     command = entry.record.data if entry.record is not None else None
     work.due = work.selection = None
+    if _is_dry_run(entry) and isinstance(command, VoidCampaign | StopCampaign):
+        command = VoidMatching(matching=ALL_OPEN, reason="counted")
     if isinstance(command, VoidMatching):
         now = _now(work, entry)
         campaign = work.campaigns.get(entry.campaign_id())
@@ -281,6 +283,7 @@ class Life:
         self._following: list[CommandRecord] = []
         self._steps = steps
         self._dues = count()
+        self._unanswered: set[UUID] = set()
 
     def live(self) -> None:
         """Record by record, beside the model. Raises Wrong."""
@@ -363,17 +366,30 @@ class Life:
         self.replies += replies
         if isinstance(record.data, RunDue):
             self.models[lane].take(record, None if self.told else time, by_core=True)
+            self._check_answers_of_slices(lane, record, replies)
             if not following:
                 self.models[lane].all_that_is_due_has_happened()
             return
         answer = self.models[lane].take(record, None if self.told else time, by_core=writer == "core")
+        self._check_answers_of_slices(lane, record, replies)
         said = [reply for reply in replies if reply.command == record.id]
         if said:
             check = check_tried if record.dryrun else check_answer
             check(answer, said[0], f"{'dry run of ' if record.dryrun else ''}{record.data!r} for {record.party}")
             learn_codes(self.models[lane], record, said[0])
-        elif record.replyto is not None and not isinstance(record.data, AdvanceClock):
+        elif record.replyto is not None and answer.later is False:
             raise Wrong(f"{type(record.data).__name__} was not answered")
+        elif record.replyto is not None:
+            self._unanswered.add(record.id)
+
+    def _check_answers_of_slices(self, lane: int, record: CommandRecord, replies: Sequence[Reply]) -> None:
+        """The last slice of work answers the command that began it."""
+        for reply in replies:
+            if reply.command != record.id:
+                check_answer(
+                    self.models[lane].answered[reply.command][1], reply, f"{reply.command}, by its last slice,"
+                )
+                self._unanswered.remove(reply.command)
 
     def _settle(self) -> None:
         for _ in range(400):
@@ -392,6 +408,8 @@ class Life:
         raise Wrong("what is due never ends")
 
     def _compare(self) -> None:
+        if self._unanswered:
+            raise Wrong(f"{self._unanswered} were never answered")
         rows: dict[str, KeptCampaign] = {}
         for row in self.store.campaigns.values():
             coupons = {

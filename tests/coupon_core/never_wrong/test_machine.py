@@ -33,7 +33,8 @@ from tests.coupon_core.never_wrong.judging import (
     learn_codes,
 )
 from tests.coupon_core.never_wrong.planted_bugs import BUGS_OF_LANES, Bug, planted
-from tests.coupon_core.never_wrong.pure_model import Answer, Model
+from tests.coupon_core.never_wrong.pure_coupons import Answer
+from tests.coupon_core.never_wrong.pure_model import Model
 from tests.coupon_core.never_wrong.pure_terms import START
 from tests.coupon_core.never_wrong.simulated import LANES, SLICE, short_slices
 from tests.coupon_core.never_wrong.stored import StoredLanes, emptied

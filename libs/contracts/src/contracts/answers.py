@@ -29,6 +29,8 @@ class Reply(Fact):
     "redeemed_at"}`, with `uses_left` or `balance` where a coupon has several uses or is a gift card;
     ReturnCoupon `{"coupon", "redemption", "state", "amount", "restored"}`, likewise;
     ExportCodes `{"campaign", "codes": [{"coupon", "code"}]}`;
+    VoidCampaign, VoidMatching `{"campaign", "accepted", "held", "reserved", "exported", "more"}`: all that became void,
+    by the state it was in, told when the last slice is done (`more` is false); StopCampaign tried besides `"voided"`;
     AdvanceClock `{"partition", "now"}`.
     """
 

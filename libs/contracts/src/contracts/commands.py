@@ -117,7 +117,10 @@ class ResumeCampaign(Contract):
 
 
 class StopCampaign(Contract):
-    """End a campaign for good before its time; coupons not redeemed are voided."""
+    """End a campaign for good before its time; coupons not redeemed are voided, in slices that follow the answer.
+
+    A dry run says how many there are.
+    """
 
     reason: Reason
 
@@ -254,11 +257,32 @@ class VoidCoupons(Contract):
     reason: Reason
 
 
+class Waiting(Contract):
+    """Whom the last slice of sliced work answers."""
+
+    command: UUID
+    reply_to: str | None = None
+    reply_partition: Annotated[int, Field(strict=True)] | None = None
+
+
+class WaitingForVoid(Waiting):
+    """The same of a void, and how many the slices before made void, by the state they were in."""
+
+    held: Cursor = 0
+    reserved: Cursor = 0
+    exported: Cursor = 0
+
+
 class VoidCampaign(Contract):
-    """Take every held or reserved coupon of a campaign out of life, in slices; codes that nobody holds stay usable."""
+    """Take every held or reserved coupon of a campaign out of life, in slices; codes that nobody holds stay usable.
+
+    It is answered, with the number of all, when the last slice is done. A dry run says how many there are.
+    """
 
     reason: Reason
     after: Cursor = 0
+    waiting: WaitingForVoid | None = None
+    """Core's own."""
 
 
 class CouponFilter(Contract):
@@ -294,7 +318,8 @@ class CouponFilter(Contract):
 class VoidMatching(Contract):
     """Take the coupons and codes of a campaign that match out of life, in slices. A dry run says how many there are.
 
-    Meant is what the campaign has when the command is decided; a coupon is looked at when its slice comes.
+    Meant is what the campaign has when the command is decided; a coupon is looked at when its slice comes. It is
+    answered, with the number of all, when the last slice is done.
     """
 
     matching: CouponFilter
@@ -302,14 +327,8 @@ class VoidMatching(Contract):
     after: Cursor = 0
     upto: Cursor = 0
     """The greatest number when the command was decided; core's own."""
-
-
-class Waiting(Contract):
-    """Whom the last slice of sliced work answers."""
-
-    command: UUID
-    reply_to: str | None = None
-    reply_partition: Annotated[int, Field(strict=True)] | None = None
+    waiting: WaitingForVoid | None = None
+    """Core's own."""
 
 
 class RunDue(Contract):

@@ -398,7 +398,10 @@ class VoidDocument(CouponDocument):
 
 
 class VoidMatchingDocument(ChangeDocument):
-    """Take the coupons, and the exported codes that nobody holds, out of life that match. A dry run counts them."""
+    """Take the coupons, and the exported codes that nobody holds, out of life that match.
+
+    A dry run counts them; the answer says how many they were in all.
+    """
 
     matching: commands.CouponFilter
     reason: Reason
@@ -408,7 +411,10 @@ class VoidMatchingDocument(ChangeDocument):
 
 
 class VoidAllDocument(ChangeDocument):
-    """Take every held or reserved coupon of a campaign out of life; codes that nobody holds stay usable."""
+    """Take every held or reserved coupon of a campaign out of life; codes that nobody holds stay usable.
+
+    A dry run counts them; the answer says how many they were in all.
+    """
 
     reason: Reason
 

@@ -47,7 +47,6 @@ from contracts.commands import (
 )
 from contracts.fields import PLATFORM, Contract
 from contracts.refusals import ClockNotSet, IdempotencyConflict, MerchantNotActive, NotAllowed
-from contracts.topics import COUPON_REPLIES
 from coupon_core.answering import with_codes, without_codes
 from coupon_core.model.lane import LaneState
 from coupon_core.model.recording import Cause
@@ -255,17 +254,8 @@ def _answer_again(work: Work, entry: Entry, first: Outcome, now: datetime | None
 
 
 def _reply(work: Work, entry: Entry, outcome: Outcome, now: datetime) -> None:
-    """Answer where the writer may be answered: services on the replies topic, tools on their registered one."""
-    record = entry.record
-    if record is None or record.replyto is None:
-        return
-    writer, partition = entry.writer or "", record.replypartition
-    if writer.startswith("tool:"):
-        tool = work.lanes[entry.partition].facts.tools.get(writer[5:])
-        if tool is None or tool.reply_topic != record.replyto:
-            return
-        partition = None  # a partition that does not exist must not hold up others
-    elif record.replyto != COUPON_REPLIES.name:
+    record, place = entry.record, work.answered_at(entry)
+    if record is None or place is None:
         return
     if outcome.status == REFUSED:
         reply = Reply(
@@ -290,7 +280,7 @@ def _reply(work: Work, entry: Entry, outcome: Outcome, now: datetime) -> None:
             replayed=outcome.replayed,
             dry_run=record.dryrun,
         )
-    work.replies.append((record.replyto, partition, reply))
+    work.replies.append((*place, reply))
 
 
 __all__ = ["BARRIERS", "OPERATIONS", "decide"]

@@ -12,6 +12,7 @@ from uuid import UUID
 from contracts.answers import Reply
 from contracts.commands import CommandRecord
 from contracts.refusals import CampaignNotFound, Refusal
+from contracts.topics import COUPON_REPLIES
 from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.model.campaign import Campaign, Coupon, Redemption
 from coupon_core.model.lane import LaneState
@@ -188,6 +189,20 @@ class Work:
             return entry.time if clock is None or entry.time > clock else clock
         at = entry.record.at if entry.record is not None else None
         return at if at is not None and clock is not None and at > clock else clock
+
+    def answered_at(self, entry: Entry) -> tuple[str, int | None] | None:
+        """Topic and partition on which the writer is answered: services on the replies topic, tools on their own.
+
+        None: it asks for no answer, or for one where it may not be answered.
+        """
+        record, writer = entry.record, entry.writer or ""
+        if record is None or record.replyto is None:
+            return None
+        if writer.startswith("tool:"):
+            tool = self.lanes[entry.partition].facts.tools.get(writer[5:])
+            known = tool is not None and tool.reply_topic == record.replyto
+            return (record.replyto, None) if known else None  # a partition that does not exist must not hold up others
+        return (record.replyto, record.replypartition) if record.replyto == COUPON_REPLIES.name else None
 
     def recorder(self, campaign: Campaign) -> Recorder:
         """The campaign's recorder in this batch."""

@@ -18,6 +18,7 @@ from contracts.commands import (
     ReserveCoupon,
     ReturnCoupon,
     RunDue,
+    StopCampaign,
     UploadCodes,
     VoidCampaign,
     VoidCoupons,
@@ -25,7 +26,7 @@ from contracts.commands import (
 )
 from coupon_core.answering import block_indexes
 from coupon_core.codes.generated import block_of, index_of, normalise, number_at
-from coupon_core.lanes.selecting import load_selection
+from coupon_core.lanes.selecting import count_open, load_selection
 from coupon_core.model.campaign import REDEEMED, Campaign, Coupon
 from coupon_core.model.periods import Period, period_limits, period_start
 from coupon_core.operations.serials import own_codes
@@ -41,6 +42,8 @@ from coupon_core.work import DueRange, Entry, Work
 SLICE = 5_000
 """Most coupons one slice of a range changes."""
 DUE_CAMPAIGNS = 256
+IN_SLICES = frozenset({RunDue, VoidCampaign, VoidMatching})
+"""Commands whose last slice may answer the command that began the work."""
 
 
 class _Wanted:
@@ -75,11 +78,11 @@ async def load(
     commands: set[tuple[int, UUID]] = set()
     for entry in entries:
         if entry.record is not None:
-            commands.add(
-                (entry.partition, entry.record.id)
-            )  # of the dead too: a repeat may not take the first one's place
-            if entry.dead is None and type(entry.record.data) is RunDue and entry.record.data.waiting is not None:
-                commands.add((entry.partition, entry.record.data.waiting.command))
+            # Of the dead too: a repeat may not take the first one's place.
+            commands.add((entry.partition, entry.record.id))
+            waiting = entry.record.data.waiting if type(entry.record.data) in IN_SLICES else None
+            if waiting is not None:
+                commands.add((entry.partition, waiting.command))
     missing = [(lane, command) for lane, command in commands if command not in work.outcomes[lane]]
     if missing:
         for outcome in await outcome_rows.outcomes_of(connection, missing):
@@ -308,7 +311,10 @@ def _merged(work: Work, coupons: Sequence[Coupon]) -> list[Coupon]:
 
 
 async def load_range(connection: Connection, work: Work, entry: Entry) -> None:
-    """Load the slice a barrier ranges over into `work.due`; what came before must be written."""
+    """Load the slice a barrier ranges over into `work.due` or `work.selection`; what came before must be written.
+
+    For a dry run of what voids coupons: how many there are.
+    """
     record = entry.record
     work.due = work.selection = None
     if record is None or entry.dead is not None:
@@ -319,6 +325,10 @@ async def load_range(connection: Connection, work: Work, entry: Entry) -> None:
             work.selection.coupons = _merged(work, work.selection.coupons)
     elif isinstance(record.data, RunDue):
         work.due = await _due_slice(connection, work, entry)
+    elif record.dryrun and isinstance(record.data, VoidCampaign | StopCampaign):
+        campaign = work.campaigns.get(entry.campaign_id())
+        if campaign is not None:
+            work.selection = await count_open(connection, work, entry, campaign)
     elif isinstance(record.data, VoidCampaign):
         campaign = work.campaigns.get(entry.campaign_id())
         if campaign is None:

@@ -1,9 +1,9 @@
-"""Reads what a void by filter means: the next slice of it, or for a dry run how much there is in all."""
+"""Reads what a void means: of one by filter the next slice, and for any dry run how much there is in all."""
 
 from __future__ import annotations
 
 from contracts.commands import VoidMatching
-from coupon_core.model.campaign import Campaign
+from coupon_core.model.campaign import HELD, RESERVED, Campaign
 from coupon_core.model.selecting import (
     Ranges,
     Selection,
@@ -71,6 +71,15 @@ async def _counted(
     now = work.clock_at(entry) or entry.time
     tally = await coupon_rows.tally_of(connection, command.matching, campaign, above, upto, now)
     return Selection(codes=codes, tally=tally)
+
+
+async def count_open(connection: Connection, work: Work, entry: Entry, campaign: Campaign) -> Selection:
+    """All coupons that are held or reserved, counted: the campaign's counters know them, but for what is overdue."""
+    tally = await coupon_rows.tally_of_overdue(connection, campaign, work.clock_at(entry) or entry.time)
+    for state in (HELD, RESERVED):
+        overdue = sum(count for (of, _, _), count in tally.items() if of == state)
+        tally[state, False, None] = campaign.counts[state] - overdue
+    return Selection(tally=tally)
 
 
 async def _ranges(connection: Connection, campaign: int, above: int, upto: int) -> tuple[Ranges, int]:

@@ -17,6 +17,9 @@ from coupon_core.model.campaign import HELD, RESERVED, Campaign, Coupon
 MOST_COUNTED = 5_000_000
 """Numbers a dry run looks through: some second of the lane's time."""
 
+ALL_OPEN = CouponFilter(states=("held", "reserved"))
+"""What a void of all of a campaign means: codes that nobody holds stay usable."""
+
 Ranges = list[tuple[int, int]]
 """First and last coupon number, in order."""
 Tally = Counter[tuple[int, bool, datetime | None]]

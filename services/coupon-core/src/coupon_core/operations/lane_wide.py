@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from contracts.answers import Reply
-from contracts.commands import AdvanceClock, RunDue, SetBuildingRules, SetCodeKey, SetMerchant, SetTool, Waiting
+from contracts.commands import AdvanceClock, RunDue, SetBuildingRules, SetCodeKey, SetMerchant, SetTool
 from contracts.events import CampaignEnded
 from contracts.refusals import ClockIsRecorded, ClockMovesForward
 from coupon_core.model.campaign import LIVE_STATES, Campaign
 from coupon_core.model.lifecycle import move
 from coupon_core.model.recording import instant
 from coupon_core.model.refused import Refused
-from coupon_core.operations.continuing import continue_lane
+from coupon_core.operations.continuing import answer_waiting, continue_lane, waiting_for
 from coupon_core.operations.finding import expire, settle
-from coupon_core.work import DONE, RUNNING, Call
+from coupon_core.work import Call
 
 
 def advance_clock(call: Call) -> dict[str, Any] | None:
@@ -30,8 +28,7 @@ def advance_clock(call: Call) -> dict[str, Any] | None:
     lane.clock = command.to
     if lane.next_due is None or lane.next_due > command.to:
         return {"partition": lane.partition, "now": instant(command.to)}
-    waiting = Waiting(command=call.record.id, reply_to=call.record.replyto, reply_partition=call.record.replypartition)
-    continue_lane(call, RunDue(partition=lane.partition, until=command.to, part=1, waiting=waiting))
+    continue_lane(call, RunDue(partition=lane.partition, until=command.to, part=1, waiting=waiting_for(call)))
     return None
 
 
@@ -71,7 +68,8 @@ def run_due(call: Call) -> dict[str, Any]:
         times = (due.next_due, *(campaign.next_due for campaign, _ in due.parts))
         call.lane.next_due = min((time for time in times if time is not None), default=None)
     if command.waiting is not None:
-        _answer_waiting(call, command.waiting, command.until)
+        # The time it told, whatever the clock says by now.
+        answer_waiting(call, command.waiting, {"partition": call.lane.partition, "now": instant(command.until)})
     return {"partition": command.partition, "happened": happened, "more": False}
 
 
@@ -79,19 +77,6 @@ def _known_due(call: Call, campaign: Campaign) -> list[datetime]:
     """When the next coupon is due that this slice did not touch."""
     due = call.work.next_due.get(campaign.number)
     return [] if due is None else [due]
-
-
-def _answer_waiting(call: Call, waiting: Waiting, told: datetime) -> None:
-    """Answer the AdvanceClock that began it; `told` is the time it told, whatever the clock says by now."""
-    result = {"partition": call.lane.partition, "now": instant(told)}
-    outcomes = call.work.outcomes[call.lane.partition]
-    first = outcomes.get(waiting.command)
-    if first is not None and first.status == RUNNING:
-        done = outcomes[waiting.command] = replace(first, status=DONE, body=result)
-        call.work.new_outcomes.append(done)
-    if waiting.reply_to is not None:
-        reply = Reply(command=waiting.command, status="done", result=result, as_of=call.now)
-        call.work.replies.append((waiting.reply_to, waiting.reply_partition, reply))
 
 
 def set_building_rules(call: Call) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from contracts.refusals import QuantityBelowIssued, TooManyToStore
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.lifecycle import allow, move
 from coupon_core.model.refused import Refused
+from coupon_core.model.selecting import ALL_OPEN
 from coupon_core.operations.building import check_quantity, plan_of
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.operations.generating import are_written_down, write_missing
 from coupon_core.operations.serials import check_code_space
 from coupon_core.operations.stock import note_exhausted, note_pool_low
+from coupon_core.operations.void import would_be_void
 from coupon_core.work import Call
 
 
@@ -85,7 +87,10 @@ def change_quantity(call: Call) -> dict[str, Any]:
 
 
 def stop(call: Call) -> dict[str, Any]:
-    """End a campaign for good; coupons still held or reserved are voided in slices that follow."""
+    """End a campaign for good; coupons still held or reserved are voided in slices that follow.
+
+    A dry run says how many these are.
+    """
     command: StopCampaign = call.command
     campaign = call.own_campaign()
     allow(campaign, "stop", call.now)
@@ -93,4 +98,6 @@ def stop(call: Call) -> dict[str, Any]:
     call.work.set_due(campaign, None)
     call.work.recorder(campaign).campaign_event(call.cause, CampaignStopped(reason=command.reason))
     continue_campaign(call, campaign, VoidCampaign(reason=command.reason), 1)
+    if call.record.dryrun:
+        return _answer(campaign) | {"voided": would_be_void(call, campaign, ALL_OPEN).total()}
     return _answer(campaign)

@@ -17,7 +17,7 @@ from coupon_core.storage.codes import blocks_at
 from coupon_core.storage.reading import outcome_with_campaign
 from coupon_core.work import DEAD, DONE, REFUSED, RUNNING, Outcome, Work
 
-STATUS_NAMES = {DONE: "done", REFUSED: "refused", DEAD: "dead"}
+STATUS_NAMES = {RUNNING: "running", DONE: "done", REFUSED: "refused", DEAD: "dead"}
 
 
 async def one(source: Source, request: Request) -> dict[str, Any]:

@@ -123,6 +123,18 @@ async def tally_of(
     return Counter({(row["state"], row["overdue"], row["issued_at"]): row["coupons"] for row in found})
 
 
+OVERDUE = """
+SELECT state, CASE WHEN $3 THEN issued_at END AS issued_at, count(*) AS coupons FROM coupon
+WHERE campaign = $1 AND due_at <= $2 AND due_at IS NOT NULL GROUP BY 1, 2
+"""
+
+
+async def tally_of_overdue(connection: Connection, campaign: Campaign, now: datetime) -> Tally:
+    """Held and reserved coupons of which something of their own is overdue, as `model.selecting.tallied` sorts them."""
+    found = await connection.fetch(OVERDUE, campaign.number, now, campaign.lasting)
+    return Counter({(row["state"], True, row["issued_at"]): row["coupons"] for row in found})
+
+
 # The index gives the order within a campaign, so that a slice of hundreds of thousands reads no more than itself.
 DUE = f"""
 SELECT {COLUMNS} FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted(campaign, place)

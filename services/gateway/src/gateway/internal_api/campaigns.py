@@ -253,7 +253,7 @@ COMMANDS: tuple[tuple[str, str, type[Contract], Role, str], ...] = (
     ("POST", "return", ReturnCoupon, "operator", "Undo a redemption"),
     ("POST", "void", VoidCoupons, "approver", "Take coupons out of life"),
     ("POST", "void-matching", VoidMatchingDocument, "approver", "Take what matches out of life; a dry run counts it"),
-    ("POST", "void-all", VoidAllDocument, "approver", "Take all held coupons of a campaign out of life"),
+    ("POST", "void-all", VoidAllDocument, "approver", "Take all held coupons out of life; a dry run counts them"),
     ("POST", "cancel-generation", CancelGeneration, "operator", "Give up writing codes down; the campaign fails"),
     ("POST", "export-codes", ExportCodes, "approver", "Take codes out as bearer codes"),
 )
