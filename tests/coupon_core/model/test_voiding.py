@@ -179,7 +179,7 @@ class TestSlices:
         assert (answer.command, answer.status, answer.result) == (ASKED, "done", told)
         (again,) = begin(lane, command, campaign)
         assert (again.replayed, again.result) == (True, told)
-        outcome = lane.work.outcomes[ASKED]
+        outcome = lane.work.outcomes[lane.state.partition][ASKED]
         assert (outcome.status, outcome.campaign, outcome.position) == (DONE, campaign, lane.offset - 5)
 
     def test_a_tool_is_answered_by_the_last_slice_on_its_own_topic_alone(
