@@ -13,9 +13,12 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from coupon_core.audit import audit
+from coupon_core.continual_audit import FEW_EVENTS, ContinualAudit
 from coupon_core.storage.journal import packed, unpacked
+from process.database import open_pool
 from tests.coupon_core.everything import OWNER, everything_once, until
 from tests.support.campaigns import generated, issue
 from tests.support.core import CorePlatform, running_core
@@ -291,9 +294,11 @@ def run_audit(core: CorePlatform) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-async def test_a_word_changed_in_an_old_event_is_found_and_only_that_row_is_named(ledger: Ledger) -> None:
-    """The bytes are packed as the lane packs them, all counts and numbers stay: nothing but the chain tells."""
-    core, campaign = ledger.core, ledger.campaigns["shared"]
+async def first_row_shaded(core: CorePlatform, campaign: UUID) -> tuple[int, int, bytes, bytes]:
+    """A campaign's first events: number of the first, how many, as they are stored, and with one word changed.
+
+    They are packed as the lane packs them, all counts and numbers stay: nothing but the chain tells.
+    """
     connection = await asyncpg.connect(core.database.url("core"))
     try:
         select = "SELECT first_seq, count, body FROM journal WHERE kind = 1 AND campaign = $1 ORDER BY first_seq"
@@ -302,8 +307,13 @@ async def test_a_word_changed_in_an_old_event_is_found_and_only_that_row_is_name
         await connection.close()
     assert following, "events after the one that is changed"
     lines = unpacked(body)
-    assert '"name":"audit shared"' in lines[0]
-    changed = packed([lines[0].replace('"name":"audit shared"', '"name":"audit shaded"'), *lines[1:]])
+    assert '"name":"audit ' in lines[0]
+    return first, count, body, packed([lines[0].replace('"name":"audit ', '"name":"shade '), *lines[1:]])
+
+
+async def test_a_word_changed_in_an_old_event_is_found_and_only_that_row_is_named(ledger: Ledger) -> None:
+    core, campaign = ledger.core, ledger.campaigns["shared"]
+    first, count, _, changed = await first_row_shaded(core, campaign)
     differences = await audited(
         core,
         "UPDATE journal SET body = $3 WHERE kind = 1 AND campaign = $1 AND first_seq = $2",
@@ -410,3 +420,90 @@ async def test_what_somebody_changes_is_found_by_itself_logged_and_gone_when_men
     assert figures["scrip_core_audit_campaigns_total"] > 0
     assert figures["scrip_core_audit_events_total"] > 0
     assert figures["scrip_core_audit_full_pass_age_seconds"] < 2 * FOUND_WITHIN_SECONDS
+
+
+async def past_the_trigger(core: CorePlatform) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection of somebody who may change the journal."""
+    connection = await asyncpg.connect(core.database.admin_url, server_settings={"search_path": "core"})
+    await connection.execute("SET session_replication_role = replica")
+    return connection
+
+
+async def until_told(core: CorePlatform, *what: tuple[str, ...]) -> None:
+    """Wait until the processes' logs tell of differences that hold these words each."""
+    deadline = time.monotonic() + 60
+    while True:
+        lines = [line for process in core.processes.values() for line in process.log.read_text().splitlines()]
+        told = [line for line in lines if "audit_difference" in line and "is gone" not in line]
+        missing = [words for words in what if not any(all(word in line for word in words) for line in told)]
+        if not missing:
+            return
+        assert time.monotonic() < deadline, (missing, told)
+        await asyncio.sleep(0.2)
+
+
+async def test_changed_events_of_a_short_and_a_long_campaign_and_a_changed_lane_are_found_by_themselves(
+    ledger: Ledger,
+) -> None:
+    core, short = ledger.core, ledger.campaigns["shared"]
+    long = await generated(core, "audit a long chain", 300, validity=until("2026-06-30"))
+    await issue(core, long, [f"u{number}" for number in range(FEW_EVENTS + 1)])
+    assert (await core.read(f"/campaigns/{short}"))["seq"] <= FEW_EVENTS
+    _, lane = await number_of(core, short)
+    rows = {campaign: await first_row_shaded(core, campaign) for campaign in (short, long)}
+    change = "UPDATE journal SET body = $3 WHERE kind = 1 AND campaign = $1 AND first_seq = $2"
+    connection = await past_the_trigger(core)
+    try:
+        for campaign, (first, _, _, changed) in rows.items():
+            await connection.execute(change, campaign, first, changed)
+        await connection.execute("UPDATE lane SET blocks = blocks + 1 WHERE partition = $1", lane)
+        chains = [(str(campaign), f"chain of events {first} to ") for campaign, (first, *_) in rows.items()]
+        await until_told(core, *chains, (f"lane {lane}: blocks of codes",))
+    finally:
+        for campaign, (first, _, body, _) in rows.items():
+            await connection.execute(change, campaign, first, body)
+        await connection.execute("UPDATE lane SET blocks = blocks - 1 WHERE partition = $1", lane)
+        await connection.close()
+    await differences_standing(core, False)
+
+
+async def test_events_are_followed_as_soon_as_they_are_appended(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks has one connection, which is ours while an event is appended and changed."""
+
+    async def no_pass(self: ContinualAudit, lanes: object) -> bool:
+        await asyncio.sleep(0.02)
+        return False
+
+    async def figure(name: str, above: float) -> None:
+        deadline = time.monotonic() + 60
+        while (REGISTRY.get_sample_value(f"scrip_core_audit_{name}") or 0) <= above:
+            assert time.monotonic() < deadline, name
+            await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(ContinualAudit, "_go_on_with_the_pass", no_pass)
+    core, campaign = ledger.core, ledger.campaigns["generated"]
+    change = "UPDATE journal SET body = $3 WHERE partition = $1 AND lane_seq = $2"
+    appended = "SELECT partition, lane_seq, body FROM journal WHERE kind = 1 AND campaign = $1"
+    worked = REGISTRY.get_sample_value("scrip_core_audit_seconds_total") or 0
+    pool = await open_pool(core.database.url("core"), application_name="looking", max_size=1)
+    looking = asyncio.create_task(ContinualAudit(pool, lambda: range(core.partitions), 1.0).run())
+    connection = await past_the_trigger(core)
+    try:
+        await figure("seconds_total", worked)  # from here on it looks at what is appended
+        async with pool.acquire():
+            await issue(core, campaign, ["late"])
+            (row, *_) = await connection.fetch(f"{appended} ORDER BY first_seq DESC", campaign)
+            partition, place, body = row
+            changed = [line.replace('"user":"late"', '"user":"lame"') for line in unpacked(body)]
+            assert changed != unpacked(body)
+            await connection.execute(change, partition, place, packed(changed))
+        await figure("differences", 0)
+        await connection.execute(change, partition, place, body)
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        await connection.close()
+        await pool.close()
+    await differences_standing(core, False)
