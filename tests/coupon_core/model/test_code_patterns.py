@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import pytest
@@ -218,6 +219,16 @@ class TestCodesWrittenDown:
             lane.append_record(stray, "core")
         assert lane.campaign(campaign).last_number == 14
         assert self.written(lane) == list(enumerate(expected_codes(campaign, 14), start=1))
+
+    def test_a_slice_that_died_of_our_bug_goes_on_when_it_is_redriven(self) -> None:
+        lane, campaign = self.begun()
+        (second,) = lane.held_back
+        with mock.patch("coupon_core.lanes.reading._campaign", side_effect=RuntimeError("a bug")):
+            lane.append_record(second, "core")
+        assert lane.dead[-1].reason == "our_bug"
+        lane.append_record(second.model_copy(update={"redrive": True, "redriveof": "core;k=1"}), "gateway")
+        assert len(lane.dead) == 1
+        assert lane.campaign(campaign).last_number == 14
 
     def test_until_it_is_done_nothing_can_be_done_with_it(self) -> None:
         lane, campaign = self.begun()

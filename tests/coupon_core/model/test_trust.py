@@ -247,6 +247,24 @@ class TestTools:
         assert self.send(self.a_lane(rights=others), command) == "not_allowed"
         assert self.send(self.a_lane(rights=(right,)), command) in ("done", "campaign_not_found")
 
+    def test_a_redrive_may_do_what_its_writer_may(self) -> None:
+        lane = self.a_lane(rights=("generate", "issue"))
+        assert self.send(lane, ONE_OF_EACH[GenerateCampaign]) == "done"
+        as_tool: dict[str, Any] = {"campaign": SOME, "actor": "tool:t", "redrive": True, "redriveof": "tool:t;k=1"}
+        assert lane.send(CLAIM, **as_tool, replyto="answers").status == "done"
+        assert lane.refused(ONE_OF_EACH[RedeemCoupon], **as_tool, replyto="answers") == "not_allowed"
+        for changes in ({"actor": "staff:anna"}, {"party": MERCHANT}, {"redriveof": "adapter;k=1"}):
+            with pytest.raises(Died, match="writer_not_allowed"):
+                lane.send(CLAIM, **as_tool | changes)
+        with pytest.raises(Died, match="unsigned_writer"):
+            lane.send(CLAIM, **as_tool | {"redriveof": "tool:t;k=2"})
+
+    def test_only_the_gateway_says_whose_a_redrive_is(self) -> None:
+        lane = self.a_lane(rights=("issue",))
+        assert self.send(lane, ONE_OF_EACH[ExportCodes], redrive=True, redriveof="gateway;k=1") == "not_allowed"
+        with pytest.raises(Died, match="writer_not_allowed"):
+            lane.send(lane.record(CLAIM, campaign=SOME, redrive=True, redriveof="gateway;k=1"), writer="adapter")
+
     def test_a_tool_is_answered_on_its_own_topic_only(self) -> None:
         lane = self.a_lane()
         for topic in ("coupon.replies", "somebody.elses", "coupon.commands"):

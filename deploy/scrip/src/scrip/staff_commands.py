@@ -273,7 +273,10 @@ def show_dead_letter(letter: str, home: HomeOption = None) -> None:
 
 @dead_letters.command("redrive")
 def redrive_dead_letter(letter: str, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Send a dead letter's command again, under the same id."""
+    """Send a dead letter's command again, under the same id; it may do what its own writer may, and no more.
+
+    Refused where nobody known had signed it, or where its writer may not send it.
+    """
     show(GatewayClient(home).call("POST", f"/dead-letters/{letter}/redrive"), as_json)
 
 

@@ -496,6 +496,9 @@ class CommandRecord(Contract):
     replypartition: Annotated[int, Field(ge=0, strict=True)] | None = None
     redrive: Flag = False
     """An operator sends a dead letter's command again; replaces its outcome."""
+    redriveof: Annotated[str, StringConstraints(pattern=r"^[a-z0-9:-]{1,100};k=[0-9]{1,9}$")] | None = None
+    """Of a redrive: who had signed the command, as its signature named it (`tool:till;k=1`). It may do what that writer
+    may when it is decided, and nothing more; only the gateway's word counts."""
     dryrun: Flag = False
     """Only say what would happen: it is decided on a view that is thrown away, and answered without codes. Nothing is
     kept of it: no state, no event, no number, no outcome, no refusal."""

@@ -68,9 +68,8 @@ def verify(
     """
     if header is None:
         raise UnsignedWriterError("the record has no scrip-writer header")
-    head, _, given = header.rpartition(b";")
-    name, version = _named(head[: LONGEST_NAMED + 1])
-    given = given.removeprefix(b"v1=")
+    name, version = named_in(header)
+    given = header.rpartition(b";")[2].removeprefix(b"v1=")
     if name.startswith("tool:"):
         key = None if tool_master is None else tool_key(tool_master, name[5:], version)
     else:
@@ -80,6 +79,11 @@ def verify(
     if not hmac.compare_digest(mac(key, topic, record_key, value).encode(), given):
         raise UnsignedWriterError(f"the signature does not match what writer {name!r} would have written")
     return name, version
+
+
+def named_in(header: bytes) -> tuple[str, int]:
+    """Writer and key version that a signature names, right or wrong; raises UnsignedWriterError where it names none."""
+    return _named(header.rpartition(b";")[0][: LONGEST_NAMED + 1])
 
 
 @lru_cache(maxsize=4_096)

@@ -135,7 +135,7 @@ def decide(work: Work, entry: Entry) -> None:
         return
     now = lane.clock = work.clock_at(entry)
     first = _remembered(work, entry, record, now)
-    redriven = record.redrive and entry.writer == "gateway" and first is not None and first.status == DEAD
+    redriven = entry.redriven and first is not None and first.status == DEAD
     if first is not None and not redriven:
         _answer_again(work, entry, first, now)
         return

@@ -38,7 +38,9 @@ class Entry:
     headers: tuple[tuple[str, bytes], ...]
     record: CommandRecord | None = None
     writer: str | None = None
+    """Who signed it; of a redrive, who signed the command that died."""
     writer_version: int = 0
+    redriven: bool = False
     hash: int = 0
     effects: int = 1
     dead: tuple[str, str] | None = None

@@ -18,6 +18,7 @@ from contracts.merchants import MERCHANT_COMMAND
 from contracts.partitioner import partition_of
 from contracts.schedules import SCHEDULE_COMMAND
 from contracts.topics import COUPON_COMMANDS, MERCHANT_COMMANDS, SCHEDULE_COMMANDS
+from contracts.writers import WRITER_HEADER, named_in
 from dialects.protocol import Problem, RequestRefused
 from gateway.service_client import ServiceAway, ServiceClient
 from messaging.sending import Sender
@@ -73,20 +74,18 @@ class DeadLetters:
     async def redrive(self, name: str, actor: str) -> dict[str, Any]:
         """Send the command of a dead letter again, under its own id, signed by the gateway, with new life.
 
-        Raises RequestRefused where there is no command in it that can be read whole, NotAcknowledged, ServiceAway.
+        A coupon command names who had signed it, and core lets it do what that writer may when it is decided.
+        Raises RequestRefused where there is no command in it that can be read whole, or none that its writer might
+        send; NotAcknowledged, ServiceAway.
         """
         letter = await self.letter(name)
-        if letter.get("cut"):
-            raise _not_redrivable(
-                f"it was too large to be kept whole, and of its {' and '.join(letter['cut'])} a part is missing"
-            )
+        _refuse_to_sign(letter)
         topic = str(letter["topic"])
         record = _record_of(topic, letter)
         life = datetime.now(UTC) + REDRIVEN_LIFE
         if topic == COUPON_COMMANDS.name:
-            record = record.model_copy(
-                update={"notafter": life, "redrive": True, "replyto": None, "replypartition": None}
-            )
+            again = {"redrive": True, "redriveof": _signed_by(letter, record), "replyto": None, "replypartition": None}
+            record = record.model_copy(update={"notafter": life, **again})
             key = str(record.subject).encode()  # type: ignore[attr-defined]
             lane = getattr(record.data, "partition", None)  # type: ignore[attr-defined]
             partition = partition_of(key, self.partitions) if lane is None else lane
@@ -101,6 +100,33 @@ class DeadLetters:
         command = str(record.id)  # type: ignore[attr-defined]
         logger.info("A dead letter was sent again.", action="dead_letter_redriven", command=command, actor=actor)
         return {"id": name, "command": command, "topic": topic, "sent": True}
+
+
+NOT_ENTITLED = {
+    "unsigned_writer": "it carries the signature of no writer known there",
+    "writer_not_allowed": "who signed it may not send it",
+}
+
+
+def _refuse_to_sign(letter: Mapping[str, Any]) -> None:
+    """Refuse what the gateway's own signature would make good."""
+    if letter["reason"] in NOT_ENTITLED:
+        raise _not_redrivable(f"{NOT_ENTITLED[letter['reason']]} ({letter['detail']})")
+    if letter.get("cut"):
+        raise _not_redrivable(
+            f"it was too large to be kept whole, and of its {' and '.join(letter['cut'])} a part is missing"
+        )
+    if letter["writer"] is None:
+        raise _not_redrivable("nobody looked at its signature before it died")
+
+
+def _signed_by(letter: Mapping[str, Any], record: Any) -> str:
+    """Writer and key version by which the command was signed at first, before any redrive."""
+    signature = next(base64.b64decode(value) for name, value in letter["headers"] if name == WRITER_HEADER)
+    writer, version = named_in(signature)
+    if writer == "gateway" and record.redrive and record.redriveof is not None:
+        return str(record.redriveof)
+    return f"{writer};k={version}"
 
 
 def _record_of(topic: str, letter: Mapping[str, Any]) -> BaseModel:

@@ -27,7 +27,7 @@ from contracts.commands import (
 )
 from contracts.partitioner import partition_of
 from contracts.topics import COUPON_COMMANDS, MAX_RECORD_BYTES
-from contracts.writers import WRITER_HEADER, UnsignedWriterError, verify
+from contracts.writers import WRITER_HEADER, UnsignedWriterError, named_in, verify
 from coupon_core.operations.generating import SLICE
 from coupon_core.work import Entry
 
@@ -101,6 +101,10 @@ class Reader:
         except ValidationError as error:
             return "unreadable", _where(error)
         entry.record = record
+        if record.redrive and writer == "gateway":
+            entry.redriven = True
+            if record.redriveof is not None:
+                entry.writer, entry.writer_version = named_in(record.redriveof.encode() + b";")
         entry.hash = _hash(record)
         command = record.data
         if record.subject.encode() != entry.key:

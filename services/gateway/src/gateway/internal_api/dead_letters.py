@@ -86,6 +86,8 @@ async def letter(request: Request, name: Annotated[str, Field(max_length=300)]) 
     **described(answers={202: Redriven}, unsafe=True),
 )
 async def redrive(request: Request, name: Annotated[str, Field(max_length=300)]) -> Response:
+    """It may do what its own writer may when it is decided. 409 where nobody known signed it, where its writer may not
+    send it, and where it cannot be read whole."""
     parts = parts_of(request)
     staff = await parts.staff_door.demand(request, "approver")
     # Sent twice it is the same command: the number is only asked for as everywhere.
