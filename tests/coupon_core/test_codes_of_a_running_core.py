@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,8 @@ import numpy
 
 from contracts.campaigns import CodePattern
 from contracts.commands import (
+    ActivateCampaign,
+    CancelGeneration,
     ClaimCoupon,
     CouponReference,
     ExportCodes,
@@ -160,6 +163,24 @@ async def test_a_job_killed_again_and_again_writes_each_code_once(core: CorePlat
     events = [event["type"] for event in (await core.read(f"/campaigns/{campaign}/events"))["events"]]
     assert events[-1] == "scrip.campaign.generated.v1"
     assert events.count("scrip.campaign.generation_progressed.v1") == 4
+
+
+async def test_the_rate_of_a_draft_activated_ten_days_later_is_that_of_its_job(core: CorePlatform) -> None:
+    supply = {"kind": "generated", "pattern": PATTERN.model_dump(), "stored": True}
+    plan = {"terms": terms(name="late job"), "quantity": 900_000, "supply": supply, "draft": True}
+    campaign = campaign_id(PLATFORM, "late job")
+    await core.done(GenerateCampaign.model_validate(plan), campaign=campaign)
+    await core.tell_time("2026-03-12T00:00:00Z")
+    await core.done(ActivateCampaign(), campaign=campaign)
+    await core.tell_time("2026-03-12T00:00:10Z")
+    shown = await core.read(f"/campaigns/{campaign}")
+    progress, done = shown["generation"], shown["generation"]["done"]
+    assert (shown["state"], done >= 5_000, progress["rate"]) == ("generating", True, round(done / 10, 1))
+    end = datetime.fromisoformat("2026-03-12T00:00:00Z") + timedelta(seconds=10 * 900_000 / done)
+    assert abs(datetime.fromisoformat(progress["eta"]) - end) < timedelta(seconds=1)
+    was = await core.read(f"/campaigns/{campaign}/as-of", seq=shown["seq"])
+    assert was["generation"]["done"] == done
+    assert (await core.done(CancelGeneration(reason="enough"), campaign=campaign))["state"] == "failed"
 
 
 async def test_another_code_key_is_used_for_what_is_new_and_the_old_one_stays_good(core: CorePlatform) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from contracts.campaigns import CodePattern
 from contracts.commands import (
+    ActivateCampaign,
     CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
@@ -25,7 +26,9 @@ from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
 from coupon_core.codes.generated import BLOCK_SIZE, GeneratedCodes
 from coupon_core.codes.patterned import patterned
+from coupon_core.model.recording import instant
 from coupon_core.operations import generating
+from coupon_core.queries.campaigns import campaign_item
 from tests.support.deciding import CODES, MemoryLane, by_code, terms
 
 PATTERN = {"prefix": "SAVE-", "charset": "digits", "length": 9}
@@ -229,6 +232,20 @@ class TestCodesWrittenDown:
         lane.append_record(second.model_copy(update={"redrive": True, "redriveof": "core;k=1"}), "gateway")
         assert len(lane.dead) == 1
         assert lane.campaign(campaign).last_number == 14
+
+    def test_rate_and_end_are_told_from_when_the_job_began_however_old_the_draft_is(self) -> None:
+        lane, campaign = MemoryLane(holds_continuations=True), campaign_id(PLATFORM, "job")
+        lane.done(self.command(100, draft=True), campaign=campaign)
+        lane.now += timedelta(days=10)
+        lane.done(ActivateCampaign(), campaign=campaign)
+        began = lane.now
+        assert lane.campaign(campaign).job_began == began
+        lane.now += timedelta(seconds=2)
+        lane.append_record(lane.held_back.pop(0), "core")
+        view = campaign_item(lane.campaign(campaign), lane.now)["generation"]
+        assert view == {"done": 14, "total": 100, "rate": 7.0, "eta": instant(began + timedelta(seconds=100 / 7))}
+        told = campaign_item(lane.campaign(campaign), began)["generation"]
+        assert told == {"done": 14, "total": 100, "rate": None, "eta": None}
 
     def test_until_it_is_done_nothing_can_be_done_with_it(self) -> None:
         lane, campaign = self.begun()

@@ -73,6 +73,7 @@ CREATE TABLE campaign (
     exported bigint NOT NULL DEFAULT 0,
     available bigint NOT NULL DEFAULT 0,
     last_number bigint NOT NULL DEFAULT 0,
+    job_began timestamptz, -- when codes began to be written down
     swept bigint NOT NULL DEFAULT 0,
     next_due timestamptz,
     chain bytea NOT NULL,

@@ -107,6 +107,8 @@ class Campaign:
     """Uploaded codes not given out."""
     last_number: int = 0
     """Highest coupon number (or upload position) used."""
+    job_began: datetime | None = None
+    """When its codes began to be written down."""
     swept: int = 0
     """Coupons up to this number have been expired or voided by a sweep."""
     next_due: datetime | None = None

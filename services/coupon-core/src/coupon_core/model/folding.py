@@ -191,6 +191,11 @@ class Folding:
         campaign.budget = campaign.terms.budget
         campaign.look_up_terms()
 
+    def begin_generating(self, told: Told) -> None:
+        self._at_work().state = "generating"
+        if told.data["total"] is not None:  # codes are written down
+            self._at_work().job_began = told.at
+
     def write_down(self, done: int) -> None:
         """Codes up to this number are written down."""
         campaign = self._at_work()
@@ -345,7 +350,7 @@ def _state(name: str) -> Fold:
 FOLD: dict[type[Fact], Fold] = {
     events.CampaignCreated: Folding.create,
     events.CampaignAmended: Folding.amend,
-    events.CampaignGenerationStarted: _state("generating"),
+    events.CampaignGenerationStarted: Folding.begin_generating,
     events.CampaignGenerationProgressed: lambda folding, told: folding.write_down(told.data["done"]),
     events.CampaignGenerationFailed: Folding.give_up,
     events.CampaignGenerated: Folding.generated,

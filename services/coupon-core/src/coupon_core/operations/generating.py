@@ -40,6 +40,7 @@ def begin(call: Call, campaign: Campaign, rules: dict[str, int]) -> None:
     started = CampaignGenerationStarted(total=campaign.quantity if stored else None, rules=rules)
     call.work.recorder(campaign).campaign_event(call.cause, started)
     if stored:
+        campaign.job_began = call.now
         _write_slice(call, campaign)
     else:
         _finish(call, campaign)

@@ -86,11 +86,12 @@ def _budget(campaign: Campaign) -> dict[str, int] | None:
 
 
 def _generation(campaign: Campaign, as_of: datetime | None) -> dict[str, Any] | None:
-    """How far the codes are written down; `rate` a second since the campaign was made, `eta` when all will be."""
+    """How far the codes are written down; `rate` a second since that began, `eta` when all will be."""
     if campaign.state not in ("generating", "failed"):
         return None
     done, total = campaign.last_number, campaign.quantity or 0
-    passed = 0.0 if as_of is None else (as_of - campaign.created_at).total_seconds()
+    began = campaign.job_began
+    passed = 0.0 if as_of is None or began is None else (as_of - began).total_seconds()
     rate = done / passed if passed > 0 and campaign.state == "generating" else None
     eta = None if not rate or as_of is None else instant(as_of + timedelta(seconds=(total - done) / rate))
     return {"done": done, "total": total, "rate": None if rate is None else round(rate, 1), "eta": eta}
