@@ -8,19 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
-from prometheus_client import REGISTRY
+import structlog.testing
 
 from coupon_core.audit import audit
 from coupon_core.continual_audit import FEW_EVENTS, ContinualAudit
 from coupon_core.storage import auditing
 from coupon_core.storage.journal import packed, unpacked
-from process.database import open_pool
+from process.database import Pool, open_pool
 from tests.coupon_core.corruptions import CORRUPTIONS, CORRUPTIONS_OF_LANES, STRAY_COUPON
 from tests.coupon_core.everything import OWNER, everything_once, until
 from tests.support.campaigns import generated, issue
@@ -304,20 +305,43 @@ async def past_the_trigger(core: CorePlatform) -> "asyncpg.Connection[asyncpg.Re
     return connection
 
 
-async def until_told(core: CorePlatform, *what: tuple[str, ...]) -> None:
-    """Wait until the processes' logs tell of differences that hold these words each."""
+@asynccontextmanager
+async def looking(core: CorePlatform) -> AsyncIterator[tuple[Pool, list[Any]]]:
+    """One more continual audit, of all lanes, in this process: its one connection, and what it logs.
+
+    What was appended before it began it meets in its pass over everything alone.
+    """
+    pool = await open_pool(core.database.url("core"), application_name="looking", max_size=1)
+    with structlog.testing.capture_logs() as logs:
+        audit = asyncio.create_task(ContinualAudit(pool, lambda: range(core.partitions), 1.0).run())
+        try:
+            yield pool, logs
+        finally:
+            audit.cancel()
+            await asyncio.gather(audit, return_exceptions=True)
+            await pool.close()
+
+
+async def until_told(logs: list[Any], *what: tuple[UUID | None, str]) -> None:
+    """Wait until these differences were logged: of which campaign, and how the difference begins."""
     deadline = time.monotonic() + 60
     while True:
-        lines = [line for process in core.processes.values() for line in process.log.read_text().splitlines()]
-        told = [line for line in lines if "audit_difference" in line and "is gone" not in line]
-        missing = [words for words in what if not any(all(word in line for word in words) for line in told)]
+        told = [(log["campaign"], log["what"]) for log in logs if log.get("action") == "audit_difference"]
+        missing = [
+            (campaign, begins)
+            for campaign, begins in what
+            if not any(of == (campaign and str(campaign)) and said.startswith(begins) for of, said in told)
+        ]
         if not missing:
             return
-        assert time.monotonic() < deadline, (missing, told)
-        await asyncio.sleep(0.2)
+        assert time.monotonic() < deadline, (missing, logs)
+        await asyncio.sleep(0.05)
 
 
-async def test_changed_events_of_a_short_and_a_long_campaign_and_a_changed_lane_are_found_by_themselves(
+CHANGE = "UPDATE journal SET body = $3 WHERE kind = 1 AND campaign = $1 AND first_seq = $2"
+
+
+async def test_changed_events_of_a_short_and_a_long_campaign_and_a_changed_lane_are_found_in_the_pass(
     ledger: Ledger,
 ) -> None:
     core, short = ledger.core, ledger.campaigns["shared"]
@@ -326,17 +350,17 @@ async def test_changed_events_of_a_short_and_a_long_campaign_and_a_changed_lane_
     assert (await core.read(f"/campaigns/{short}"))["seq"] <= FEW_EVENTS
     _, lane = await number_of(core, short)
     rows = {campaign: await first_row_shaded(core, campaign) for campaign in (short, long)}
-    change = "UPDATE journal SET body = $3 WHERE kind = 1 AND campaign = $1 AND first_seq = $2"
     connection = await past_the_trigger(core)
     try:
         for campaign, (first, _, _, changed) in rows.items():
-            await connection.execute(change, campaign, first, changed)
+            await connection.execute(CHANGE, campaign, first, changed)
         await connection.execute("UPDATE lane SET blocks = blocks + 1 WHERE partition = $1", lane)
-        chains = [(str(campaign), f"chain of events {first} to ") for campaign, (first, *_) in rows.items()]
-        await until_told(core, *chains, (f"lane {lane}: blocks of codes",))
+        async with looking(core) as (_, logs):
+            chains = [(campaign, f"chain of events {first} to ") for campaign, (first, *_) in rows.items()]
+            await until_told(logs, *chains, (None, f"lane {lane}: blocks of codes"))
     finally:
         for campaign, (first, _, body, _) in rows.items():
-            await connection.execute(change, campaign, first, body)
+            await connection.execute(CHANGE, campaign, first, body)
         await connection.execute("UPDATE lane SET blocks = blocks - 1 WHERE partition = $1", lane)
         await connection.close()
     await differences_standing(core, False)
@@ -346,39 +370,31 @@ async def test_events_are_followed_as_soon_as_they_are_appended(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever looks has one connection, which is ours while an event is appended and changed."""
+    looked = asyncio.Event()
 
     async def no_pass(self: ContinualAudit, lanes: object) -> bool:
+        looked.set()
         await asyncio.sleep(0.02)
         return False
 
-    async def figure(name: str, above: float) -> None:
-        deadline = time.monotonic() + 60
-        while (REGISTRY.get_sample_value(f"scrip_core_audit_{name}") or 0) <= above:
-            assert time.monotonic() < deadline, name
-            await asyncio.sleep(0.02)
-
     monkeypatch.setattr(ContinualAudit, "_go_on_with_the_pass", no_pass)
     core, campaign = ledger.core, ledger.campaigns["generated"]
-    change = "UPDATE journal SET body = $3 WHERE partition = $1 AND lane_seq = $2"
-    appended = "SELECT partition, lane_seq, body FROM journal WHERE kind = 1 AND campaign = $1"
-    worked = REGISTRY.get_sample_value("scrip_core_audit_seconds_total") or 0
-    pool = await open_pool(core.database.url("core"), application_name="looking", max_size=1)
-    looking = asyncio.create_task(ContinualAudit(pool, lambda: range(core.partitions), 1.0).run())
+    latest = "SELECT first_seq, body FROM journal WHERE kind = 1 AND campaign = $1 ORDER BY first_seq DESC"
     connection = await past_the_trigger(core)
     try:
-        await figure("seconds_total", worked)  # from here on it looks at what is appended
-        async with pool.acquire():
-            await issue(core, campaign, ["late"])
-            (row, *_) = await connection.fetch(f"{appended} ORDER BY first_seq DESC", campaign)
-            partition, place, body = row
-            changed = [line.replace('"user":"late"', '"user":"lame"') for line in unpacked(body)]
-            assert changed != unpacked(body)
-            await connection.execute(change, partition, place, packed(changed))
-        await figure("differences", 0)
-        await connection.execute(change, partition, place, body)
+        async with looking(core) as (pool, logs):
+            await asyncio.wait_for(looked.wait(), 60)  # from here on it looks at what is appended
+            async with pool.acquire():
+                await issue(core, campaign, ["late"])
+                (row, *_) = await connection.fetch(latest, campaign)
+                first, body = row
+                changed = [line.replace('"user":"late"', '"user":"lame"') for line in unpacked(body)]
+                assert changed != unpacked(body)
+                await connection.execute(CHANGE, campaign, first, packed(changed))
+            try:
+                await until_told(logs, (campaign, f"chain of events {first} to "))
+            finally:
+                await connection.execute(CHANGE, campaign, first, body)
     finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
         await connection.close()
-        await pool.close()
     await differences_standing(core, False)
