@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 import structlog.testing
 
+from contracts.commands import ClaimCoupon
 from coupon_core.audit import audit
 from coupon_core.continual_audit import FEW_EVENTS, ContinualAudit
 from coupon_core.storage import auditing
@@ -200,6 +201,16 @@ async def test_a_word_changed_in_an_old_event_is_found_and_only_that_row_is_name
     assert [(d["campaign"], d["what"]) for d in differences] == [
         (str(campaign), f"chain of events {first} to {first + count - 1}")
     ]
+
+
+async def test_an_answer_that_names_a_nul_is_audited_as_any_other(ledger: Ledger) -> None:
+    rule = {"expression": "city == 'Rome'", "attributes": {"city": "string"}}
+    campaign = await generated(ledger.core, "audit of a NUL", quantity=10, eligibility=rule)
+    claim = ledger.core.record(ClaimCoupon(user="u", attributes={"city": "a\0b"}), campaign=campaign)
+    assert await ledger.core.refused(claim) == "not_eligible"
+    assert (await ledger.core.read("/audit"))["differences"] == []
+    differences = await audited(ledger.core, "DELETE FROM refusal WHERE command = $1", claim.id)
+    assert [difference["what"] for difference in differences] == [f"refusal of command {claim.id}"]
 
 
 @pytest.mark.parametrize(
