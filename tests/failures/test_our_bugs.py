@@ -1,11 +1,13 @@
 """A decision that breaks, or that PostgreSQL refuses, is our bug: a dead letter, and a line that names its command."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from contracts.commands import IssueCoupons, IssueRow
@@ -89,6 +91,31 @@ async def test_our_bug_is_one_dead_letter_and_a_line_that_names_command_and_camp
     lines = [json.loads(line) for line in core.processes[0].log.read_text().splitlines() if line.startswith("{")]
     (told,) = [line for line in lines if line.get("action") == action]
     assert (told["command"], told["campaign"], told["party"]) == (str(bad.id), str(campaign), "platform")
+
+
+async def test_a_fault_of_the_databases_storage_is_waited_for(core: CorePlatform) -> None:
+    """PostgreSQL cannot write for a moment: what came meanwhile is not to blame."""
+    campaign = await generated(core, "spring")
+    admin = await asyncpg.connect(core.database.admin_url)
+    try:
+        await admin.execute(BROKEN_STORAGE)
+        waiting = asyncio.create_task(core.send(issuing("patient"), campaign=campaign))
+        await until(lambda: away(core), why=core.log_ends)
+        await admin.execute("DROP TRIGGER broken ON core.coupon")
+    finally:
+        await admin.close()
+    assert (await waiting).status == "done"
+    assert (await core.read("/dead-letters"))["dead_letters"] == []
+
+
+BROKEN_STORAGE = """
+CREATE FUNCTION core.broken() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'could not write block 7: Input/output error' USING ERRCODE = '58030'; END $$;
+CREATE TRIGGER broken BEFORE INSERT ON core.coupon FOR EACH ROW EXECUTE FUNCTION core.broken()"""
+
+
+async def away(core: CorePlatform) -> bool:
+    return "database_away" in core.processes[0].log.read_text()
 
 
 async def test_a_repeat_that_dies_of_our_bug_leaves_the_first_ones_outcome(core: CorePlatform) -> None:

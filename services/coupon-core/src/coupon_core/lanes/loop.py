@@ -43,7 +43,7 @@ from coupon_core.lanes.taking_over import take_over_lane
 from coupon_core.lanes.watching import LaneWatch
 from coupon_core.operations.continuing import due_record
 from coupon_core.storage import Connection
-from coupon_core.storage.faults import ANY_FAULT, DATA_REFUSED, DATABASE_AWAY
+from coupon_core.storage.faults import ANY_FAULT, DATABASE_AWAY, is_not_now
 from coupon_core.storage.journal import COMMANDS, JournalRow
 from coupon_core.storage.planning import SMALL_RECORDS, Planning
 from coupon_core.work import Entry, Work
@@ -336,7 +336,9 @@ class Core:
                     if lane.partition in lost.partitions:
                         logger.warning("A lane was lost.", action="lane_lost", partition=lane.partition)
                         self._take_anew(lane)
-            except DATABASE_AWAY as error:
+            except Exception as error:
+                if not is_not_now(error):
+                    raise
                 self._put_back(batch)
                 self.database_away = True
                 logger.warning("The database is away; lanes hold.", action="database_away", error=repr(error))
@@ -367,7 +369,7 @@ class Core:
                 broke.entry.dead = ("our_bug", broke.detail)
                 continue
             except Exception as error:
-                if isinstance(error, (LanesLost, *DATABASE_AWAY)) and not isinstance(error, DATA_REFUSED):
+                if isinstance(error, LanesLost) or is_not_now(error):
                     raise
                 if await self._bisect(batch, error):
                     return
