@@ -20,6 +20,7 @@ from contracts.answers import DeadLetter, Reply
 from contracts.campaigns import Terms
 from contracts.commands import (
     LANE_WIDE,
+    AdvanceClock,
     CommandRecord,
     CouponReference,
     GenerateCampaign,
@@ -313,6 +314,9 @@ class MemoryLane:
             return
         if isinstance(entry.record.data, RunDue):
             self.work.due = self._due()
+        elif isinstance(entry.record.data, AdvanceClock):
+            times = [campaign.next_due for campaign in self.work.campaigns.values() if campaign.next_due is not None]
+            self.state.next_due = min(times, default=None)
         elif isinstance(entry.record.data, VoidMatching):
             self._select(entry, entry.record.data, dry_run=entry.record.dryrun)
         elif entry.record.dryrun and isinstance(entry.record.data, VoidCampaign | StopCampaign):

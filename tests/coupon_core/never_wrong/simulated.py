@@ -98,7 +98,8 @@ class Store:
         entries = list(entries)
         lanes = {entry.partition for entry in entries}
         work = Work({lane: self.lanes[lane].copy() for lane in lanes}, self.told, LANES, CODES)
-        whole = {e.partition for e in entries if e.record is not None and isinstance(e.record.data, RunDue)}
+        ranged = [e for e in entries if e.record is not None and isinstance(e.record.data, RunDue | AdvanceClock)]
+        whole = {entry.partition for entry in ranged}
         touched = {entry.campaign for entry in entries}
         for row in self.campaigns.values():
             if row.id in touched or row.partition in whole:
@@ -218,7 +219,7 @@ def _load_range(work: Work, entry: Entry) -> None:
             ranges = work.exported.get(number, []), work.voided.get(number, [])
             work.selection = of_all(campaign, there, *ranges, command, SLICE, dry_run=_is_dry_run(entry), now=now)
         return
-    if not isinstance(command, VoidCampaign | RunDue):
+    if not isinstance(command, VoidCampaign | RunDue | AdvanceClock):
         return
     if isinstance(command, VoidCampaign):
         campaign = work.campaigns.get(entry.campaign_id())
@@ -229,6 +230,9 @@ def _load_range(work: Work, entry: Entry) -> None:
     lane, now = work.lanes[entry.partition], _now(work, entry)
     times = {one: one.next_due for one in work.campaigns.values() if one.partition == lane.partition}
     waiting = [(time, one.number, one) for one, time in times.items() if time is not None]
+    if isinstance(command, AdvanceClock):
+        lane.next_due = min((time for time, _, _ in waiting), default=None)
+        return
     due = sorted(each for each in waiting if each[0] <= now)
     later = min((time for time, _, _ in waiting if time > now), default=None)
     work.next_due = {}

@@ -84,9 +84,9 @@ OPERATIONS: dict[type[Contract], Callable[[Call], dict[str, Any] | None]] = {
     SetMerchant: lane_wide.set_merchant,
     SetTool: lane_wide.set_tool,
 }
-BARRIERS: frozenset[type[Contract]] = frozenset({RunDue, VoidCampaign, VoidMatching, AmendCampaign})
-"""Commands over a range, or that change what must be loaded: what came before is written first, what follows is loaded
-anew."""
+BARRIERS: frozenset[type[Contract]] = frozenset({RunDue, AdvanceClock, VoidCampaign, VoidMatching, AmendCampaign})
+"""Commands over a range, or that ask when the lane's next range is due, or that change what must be loaded: what came
+before is written first, what follows is loaded anew."""
 
 BEFORE_TIME: frozenset[type[Contract]] = frozenset({AdvanceClock, SetBuildingRules, SetCodeKey, SetMerchant, SetTool})
 """Commands a lane takes before it was told the time."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 from contracts.commands import (
+    AdvanceClock,
     ClaimCoupon,
     CouponReference,
     ExportCodes,
@@ -313,7 +314,8 @@ def _merged(work: Work, coupons: Sequence[Coupon]) -> list[Coupon]:
 async def load_range(connection: Connection, work: Work, entry: Entry) -> None:
     """Load the slice a barrier ranges over into `work.due` or `work.selection`; what came before must be written.
 
-    For a dry run of what voids coupons: how many there are.
+    For a dry run of what voids coupons: how many there are. Where time is told: when something is due in the lane; what
+    its owner remembers may be too early, and another owner would not remember it.
     """
     record = entry.record
     work.due = work.selection = None
@@ -323,6 +325,8 @@ async def load_range(connection: Connection, work: Work, entry: Entry) -> None:
         work.selection = await load_selection(connection, work, entry, SLICE)
         if work.selection is not None:
             work.selection.coupons = _merged(work, work.selection.coupons)
+    elif isinstance(record.data, AdvanceClock):
+        work.lanes[entry.partition].next_due = await lane_rows.next_due(connection, entry.partition)
     elif isinstance(record.data, RunDue):
         work.due = await _due_slice(connection, work, entry)
     elif record.dryrun and isinstance(record.data, VoidCampaign | StopCampaign):

@@ -36,7 +36,7 @@ class LaneState:
     """Blocks of serials taken from this lane's share."""
     facts: Facts
     next_due: datetime | None = None
-    """Earliest due time of any campaign of the lane, or None."""
+    """Earliest due time of any campaign of the lane, or None; too early where something is not due any more."""
 
     def copy(self) -> LaneState:
         """A copy to change while a batch is decided."""
