@@ -82,10 +82,20 @@ def test_codes_are_written_down_by_a_job_whose_progress_is_told_and_which_can_be
     told = [event["data"] for event in journey.done("GET", f"{campaign}/events")["events"]]
     assert [each["done"] for each in told if "done" in each] == [5_000, 10_000, 15_000, 20_000]
 
+    journey.done("PUT", f"{campaign}/quantity", {"quantity": 5_000_000})
+    raised = journey.done("GET", campaign)
+    assert (raised["state"], raised["quantity"], raised["generation"]["total"]) == ("active", 5_000_000, 5_000_000)
+    assert 30_000 <= raised["generation"]["done"] < 5_000_000
+    kept = journey.done("POST", f"{campaign}/cancel-generation", {"reason": "too many"})
+    view = journey.done("GET", campaign)
+    assert (view["state"], view["quantity"], view["generation"]) == ("active", kept["done"], None)
+    assert journey.done("POST", f"{campaign}/claim", {"user": "ann"})["code"]
+
     large = f"/campaigns/{made(journey, 5_000_000, supply=STORED)}"
     under_way = until("the job goes on", lambda: (v := journey.done("GET", large))["generation"]["done"] and v)
     progress = under_way["generation"]
     assert (under_way["state"], progress["total"], progress["eta"] is None) == ("generating", 5_000_000, False)
+    assert progress["rate"] > 500
     assert journey.done("POST", f"{large}/cancel-generation", {"reason": "too many"})["state"] == "failed"
     failed = journey.done("GET", large)
     assert 0 < failed["generation"]["done"] == failed["available_codes"] < 5_000_000

@@ -16,6 +16,7 @@ from contracts.commands import (
     ExportCodes,
     GenerateCampaign,
     GenerateCodes,
+    PauseCampaign,
     RedeemCoupon,
     ReserveCoupon,
     SetCodeKey,
@@ -340,6 +341,60 @@ class TestCodesWrittenDown:
         assert self.written(lane) == list(enumerate(expected_codes(campaign, 20), start=1))
         lane.done(ChangeQuantity(quantity=3), campaign=campaign)
         assert lane.campaign(campaign).available == 20
+
+    def test_while_they_are_missing_the_job_tells_how_far_it_is(self) -> None:
+        lane, campaign = self.made(14, codes_on_the_way=True)
+        lane.now += timedelta(days=1)
+        lane.done(ChangeQuantity(quantity=42), campaign=campaign)
+        began = lane.now
+        lane.now += timedelta(seconds=2)
+        lane.append_record(lane.held_back.pop(0), "core")
+        for command in (None, PauseCampaign(reason="r")):
+            if command is not None:
+                lane.done(command, campaign=campaign)
+            assert campaign_item(lane.campaign(campaign), lane.now)["generation"] == {
+                "done": 28,
+                "total": 42,
+                "rate": 7.0,
+                "eta": instant(began + timedelta(seconds=4)),
+            }
+        while lane.held_back:
+            lane.append_record(lane.held_back.pop(0), "core")
+        assert campaign_item(lane.campaign(campaign), lane.now)["generation"] is None
+
+    @pytest.mark.parametrize("state", ["active", "paused", "exhausted"])
+    def test_cancelled_the_quantity_falls_to_the_codes_that_are_there(self, state: str) -> None:
+        lane, campaign = self.made(2, codes_on_the_way=True)
+        lane.done(ChangeQuantity(quantity=30), campaign=campaign)
+        users = [f"u{number}" for number in range(9 if state == "exhausted" else 3)]
+        lane.issue(campaign, *users)
+        if state == "paused":
+            lane.done(PauseCampaign(reason="r"), campaign=campaign)
+        tried = lane.done(CancelGeneration(reason="too many"), campaign=campaign, dryrun=True)
+        done = lane.done(CancelGeneration(reason="too many"), campaign=campaign)
+        assert done == tried == {"campaign": str(campaign), "state": state, "done": 9}
+        told = [event.data for event in lane.events if event.type == "scrip.campaign.quantity_changed.v1"][-1]
+        assert told.model_dump() == {"before": 30, "after": 9, "reason": "too many"}
+        kept = lane.campaign(campaign)
+        assert (kept.quantity, kept.last_number, kept.available) == (9, 9, 9 - len(users))
+        assert campaign_item(kept, lane.now)["generation"] is None
+        assert lane.refused(CancelGeneration(reason="again"), campaign=campaign) == "campaign_state_forbids"
+        lane.append_record(lane.held_back.pop(0), "core")
+        assert (kept.last_number, lane.held_back) == (9, [])
+        lane.done(ChangeQuantity(quantity=17), campaign=campaign)
+        lane.append_record(lane.held_back.pop(0), "core")
+        assert self.written(lane) == list(enumerate(expected_codes(campaign, 17), start=1))
+
+    def test_of_one_that_is_over_or_stopped_no_job_is_told_or_cancelled(self) -> None:
+        for change in (StopCampaign(reason="r"), None):
+            lane, campaign = self.made(2, codes_on_the_way=True)
+            lane.done(ChangeQuantity(quantity=30), campaign=campaign)
+            if change is None:
+                lane.pass_time("2026-04-01T00:00:00Z")
+            else:
+                lane.done(change, campaign=campaign)
+            assert campaign_item(lane.campaign(campaign), lane.now)["generation"] is None
+            assert lane.refused(CancelGeneration(reason="r"), campaign=campaign) == "campaign_state_forbids"
 
     def test_uploaded_codes_stand_beside_them(self) -> None:
         lane, campaign = self.made(3)

@@ -111,6 +111,9 @@ def lived() -> MemoryLane:
     stored = lane.generate("stored", quantity=6_000, supply=own | {"stored": True})
     lane.issue(stored, "ann")
     lane.holds_continuations = True
+    lane.done(ChangeQuantity(quantity=20_000), campaign=stored)
+    lane.done(CancelGeneration(reason="too many"), campaign=stored)
+    lane.done(ChangeQuantity(quantity=18_000), campaign=stored)
     failed = lane.generate("failed", quantity=6_000, supply=own | {"stored": True})
     lane.done(CancelGeneration(reason="typo"), campaign=failed)
     lane.holds_continuations = False

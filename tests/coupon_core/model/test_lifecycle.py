@@ -11,6 +11,7 @@ import pytest
 from contracts.commands import (
     ActivateCampaign,
     AmendCampaign,
+    CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
     ExportCodes,
@@ -83,6 +84,7 @@ EXPECTED_CAMPAIGNS = {
     "write codes": "unknown no same same same same no no no",
     "finish generating": "unknown no active no no no no no no",
     "fail generating": "unknown no failed no no no no no no",
+    "cancel generation": "unknown no failed active|exhausted same same no no no",
     "amend": "unknown same no same same same no no no",
     "change quantity": "unknown same no active|exhausted same exhausted|active no no no",
     "upload codes": "unknown same inactive same same same over inactive inactive",
@@ -285,6 +287,31 @@ class TestCampaignsOnALane:
         assert reply.status == "done", reply
         allowed = cell.states if isinstance(cell, To) else (state,)
         assert lane.campaign(campaign).state in allowed
+
+    @pytest.mark.parametrize("missing", [True, False])
+    @pytest.mark.parametrize("state", [state for state in CAMPAIGN_STATES if state != "none"])
+    def test_cancelling_a_generation_does_what_its_cell_says_while_codes_are_missing(
+        self, state: str, missing: bool
+    ) -> None:
+        lane = MemoryLane(holds_continuations=True)
+        campaign = lane.generate(quantity=4, supply={"kind": "generated", "stored": True})
+        lane.issue(campaign, "u")
+        if missing:
+            lane.done(ChangeQuantity(quantity=6_000), campaign=campaign)
+        if state == "ended":
+            lane.pass_time(END)
+        else:
+            lane.campaign(campaign).state = state  # type: ignore[assignment]
+        reply = lane.send(CancelGeneration(reason="r"), campaign=campaign)
+        cell = CAMPAIGNS["cancel generation"][state]
+        if isinstance(cell, No) or not (missing or state == "generating"):
+            assert reply.refusal is not None
+            assert reply.refusal.facts == {"state": state, "operation": DONE_TO_IT["cancel generation"]}
+        else:
+            assert reply.status == "done"
+            assert lane.campaign(campaign).state in (
+                cell.states if isinstance(cell, To) else (state, "active")  # there is room: it was not exhausted
+            )
 
     @pytest.mark.parametrize("state", [state for state in CAMPAIGN_STATES if state != "none"])
     def test_generating_it_again_is_refused_in_every_state(self, state: str) -> None:

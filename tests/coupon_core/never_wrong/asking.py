@@ -324,11 +324,11 @@ class Asker:
 
     def cancel_generation(self, draw: Draw) -> CommandRecord | None:
         command = CancelGeneration(reason="cancel")
-        return self._changed(draw, command, lambda campaign: campaign.state == "generating")
+        return self._changed(draw, command, lambda campaign: campaign.state == "generating" or campaign.lacks_codes)
 
     def change_quantity(self, draw: Draw) -> CommandRecord | None:
         campaign = self._some(draw)
-        if campaign is None or campaign.stored:
+        if campaign is None:
             return None
         return self.record(ChangeQuantity(quantity=draw.number(1, 10)), campaign.id, self._owner(draw, campaign))
 

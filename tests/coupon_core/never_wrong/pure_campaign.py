@@ -74,6 +74,11 @@ class Campaign:
     def amend(self, told: contracts.Terms) -> None:
         self.told, self.terms = told, Terms.of(told)
 
+    @property
+    def lacks_codes(self) -> bool:
+        """It goes on, and codes that are written down before somebody holds them are not all there."""
+        return self.stored and self.state in LIVE and self.last < (self.quantity or 0)
+
     # --- units and money
 
     @property

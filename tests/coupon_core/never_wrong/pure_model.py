@@ -148,9 +148,11 @@ class Model(Coupons):
             campaign.state = "failed"
             return
         before, total = campaign.last, campaign.quantity or 0
+        if before >= total:
+            return  # the quantity was lowered
         campaign.last = min(before + self.slice_of, total)
         campaign.free += range(before + 1, campaign.last + 1)
-        if campaign.last == total:
+        if campaign.last == total and campaign.state == "generating":
             campaign.state = "active"
 
     def ActivateCampaign(self, record: CommandRecord, command: Any) -> dict[str, Any]:
@@ -160,16 +162,22 @@ class Model(Coupons):
         return {"state": campaign.state}
 
     def GenerateCodes(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._change(record, ("generating",))
+        campaign = self._change(record, ("generating", *LIVE))
         if command.after != campaign.last:
             raise No("campaign_state_forbids")
         self._write_codes(campaign)
         return {"state": campaign.state, "done": campaign.last}
 
     def CancelGeneration(self, record: CommandRecord, command: Any) -> dict[str, Any]:
-        campaign = self._change(record, ("generating",))
-        campaign.state = "failed"
-        return {"state": "failed", "done": campaign.last}
+        campaign = self._change(record, ("generating", *LIVE))
+        if campaign.state == "generating":
+            campaign.state = "failed"
+        elif campaign.lacks_codes:
+            campaign.quantity = campaign.last
+            campaign.mind_the_room()
+        else:
+            raise No("campaign_state_forbids")
+        return {"state": campaign.state, "done": campaign.last}
 
     # --- campaigns are managed
 
@@ -225,7 +233,10 @@ class Model(Coupons):
         campaign = self._change(record, MANAGED)
         if command.quantity < len(campaign.coupons) + len(campaign.exported):
             raise No("quantity_below_issued")
+        under_way = campaign.lacks_codes  # the job goes on to what the quantity is by then
         campaign.quantity = command.quantity
+        if campaign.lacks_codes and not under_way:
+            self._write_codes(campaign)
         campaign.mind_the_room()
         return {"quantity": command.quantity, "state": campaign.state}
 

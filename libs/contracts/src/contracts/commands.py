@@ -97,7 +97,11 @@ class GenerateCodes(Contract):
 
 
 class CancelGeneration(Contract):
-    """Give up a campaign whose codes are still being written down; it fails and can only be stopped."""
+    """Give up writing codes down. A campaign that is being generated fails and can only be stopped.
+
+    One that goes on while the codes of a raised quantity are written down keeps those that are there: its quantity
+    falls to their number.
+    """
 
     reason: Reason
 
@@ -128,7 +132,8 @@ class StopCampaign(Contract):
 class ChangeQuantity(Contract):
     """Raise or lower how many coupons may be issued; never below issued + exported.
 
-    Where codes are `stored`, those that a raised quantity lacks are written down by a job, 5,000 of them at once.
+    Where codes are `stored`, those that a raised quantity lacks are written down by a job, 5,000 of them at once, which
+    `CancelGeneration` ends.
     """
 
     quantity: Count

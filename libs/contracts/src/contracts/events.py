@@ -143,6 +143,8 @@ class CampaignQuantityChanged(Fact):
 
     before: int | None
     after: int
+    reason: str | None = None
+    """Why the job that wrote down the codes of a raised quantity was given up; `after` are those there are."""
 
 
 class CampaignStopped(Fact):

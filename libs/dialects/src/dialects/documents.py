@@ -212,7 +212,10 @@ class StopDocument(ChangeDocument):
 
 
 class CancelGenerationDocument(ChangeDocument):
-    """Give up writing codes down; the campaign fails."""
+    """Give up writing codes down: the campaign fails.
+
+    Where these are the codes of a raised quantity, it goes on, and its quantity falls to the codes that are there.
+    """
 
     reason: Reason
 

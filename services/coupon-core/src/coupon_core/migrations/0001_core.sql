@@ -73,7 +73,8 @@ CREATE TABLE campaign (
     exported bigint NOT NULL DEFAULT 0,
     available bigint NOT NULL DEFAULT 0,
     last_number bigint NOT NULL DEFAULT 0,
-    job_began timestamptz, -- when codes began to be written down
+    job_began timestamptz, -- when the latest job began to write codes down, after the code with number job_from
+    job_from bigint NOT NULL DEFAULT 0,
     swept bigint NOT NULL DEFAULT 0,
     next_due timestamptz,
     chain bytea NOT NULL,

@@ -108,7 +108,9 @@ class Campaign:
     last_number: int = 0
     """Highest coupon number (or upload position) used."""
     job_began: datetime | None = None
-    """When its codes began to be written down."""
+    """When the latest job that writes its codes down began."""
+    job_from: int = 0
+    """The last number of those that were there by then."""
     swept: int = 0
     """Coupons up to this number have been expired or voided by a sweep."""
     next_due: datetime | None = None

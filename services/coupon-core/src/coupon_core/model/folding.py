@@ -219,7 +219,11 @@ class Folding:
         self._at_work().listed = False
 
     def change_quantity(self, told: Told) -> None:
-        self._at_work().quantity = told.data["after"]
+        campaign = self._at_work()
+        before, campaign.quantity = campaign.quantity or 0, told.data["after"]
+        stored = campaign.supply == "uploaded" and campaign.pattern is not None
+        if stored and campaign.state != "draft" and before <= campaign.last_number < told.data["after"]:
+            campaign.job_began, campaign.job_from = told.at, campaign.last_number
 
     def upload(self, told: Told) -> None:
         self._at_work().available = told.data["available"]

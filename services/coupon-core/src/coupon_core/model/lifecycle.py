@@ -80,9 +80,9 @@ Table = Mapping[str, Mapping[str, Cell]]
 """Operation → state → answer."""
 
 CampaignOperation = Literal[
-    "generate", "publish", "activate", "write codes", "finish generating", "fail generating", "amend",
-    "change quantity", "upload codes", "export codes", "unpublish", "pause", "resume", "stop", "issue", "use",
-    "release", "return", "void", "exhaust", "replenish", "end",
+    "generate", "publish", "activate", "write codes", "finish generating", "fail generating",
+    "cancel generation", "amend", "change quantity", "upload codes", "export codes", "unpublish", "pause", "resume",
+    "stop", "issue", "use", "release", "return", "void", "exhaust", "replenish", "end",
 ]  # fmt: skip
 """`use`: reserve or redeem. `exhaust`, `replenish` and `end` are core's own: the stock ran out, there is some again,
 time is over."""
@@ -144,6 +144,11 @@ _INACTIVE, _OVER_NOW, _NONE_LEFT = No(CampaignNotActive), No(CampaignOver), No(C
 _STOPPED, _COUPONS = To(("stopped",)), Stays("the coupon's own table answers")
 _ENDED, _FREED = To(("ended",)), To(("exhausted", "active"), "active when budget is freed")
 
+_WHILE_MISSING = (
+    "while codes of a raised quantity are written down the quantity falls to those that are there, and the campaign is "
+    "exhausted when these are given out; refused (`campaign_state_forbids`) while no code is missing"
+)
+
 CAMPAIGNS: Table = _table(
     CAMPAIGN_STATES,
     # none, draft, generating, active, paused, exhausted, ended, stopped, failed
@@ -156,6 +161,8 @@ CAMPAIGNS: Table = _table(
         "write codes": (_UNKNOWN, _FORBIDDEN, _SAME, _SAME, _SAME, _SAME, *(_FORBIDDEN,) * 3),
         "finish generating": (_UNKNOWN, _FORBIDDEN, To(("active",)), *(_FORBIDDEN,) * 6),
         "fail generating": (_UNKNOWN, _FORBIDDEN, To(("failed",)), *(_FORBIDDEN,) * 6),
+        "cancel generation": (_UNKNOWN, _FORBIDDEN, To(("failed",)), To(("active", "exhausted"), _WHILE_MISSING),
+                              *(Stays(_WHILE_MISSING),) * 2, *(_FORBIDDEN,) * 3),
         "amend": (_UNKNOWN, _SAME, _FORBIDDEN, _SAME, _SAME, _SAME, *(_FORBIDDEN,) * 3),
         "change quantity": (_UNKNOWN, _SAME, _FORBIDDEN, To(("active", "exhausted"), "exhausted when nothing is left"),
                             _SAME, To(("exhausted", "active"), "active when something is left"), *(_FORBIDDEN,) * 3),
@@ -187,6 +194,7 @@ DONE_TO_IT: dict[str, str] = {
     "write codes": "given further codes",
     "finish generating": "generated",
     "fail generating": "given up",
+    "cancel generation": "given up",
     "amend": "amended",
     "change quantity": "given another quantity",
     "pause": "paused",

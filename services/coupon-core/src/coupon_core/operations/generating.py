@@ -17,14 +17,16 @@ from contracts.events import (
     CampaignGenerationFailed,
     CampaignGenerationProgressed,
     CampaignGenerationStarted,
+    CampaignQuantityChanged,
 )
 from contracts.refusals import CampaignOver, CampaignStateForbids
 from coupon_core.codes.generated import normalise
-from coupon_core.model.campaign import Campaign
-from coupon_core.model.lifecycle import allow, move
+from coupon_core.model.campaign import LIVE_STATES, Campaign
+from coupon_core.model.lifecycle import DONE_TO_IT, allow, move
 from coupon_core.model.refused import Refused
 from coupon_core.operations.continuing import continue_campaign
 from coupon_core.operations.serials import own_codes
+from coupon_core.operations.stock import note_exhausted, note_pool_low
 from coupon_core.work import Call, UploadedCode
 
 SLICE = 5_000
@@ -40,8 +42,7 @@ def begin(call: Call, campaign: Campaign, rules: dict[str, int]) -> None:
     started = CampaignGenerationStarted(total=campaign.quantity if stored else None, rules=rules)
     call.work.recorder(campaign).campaign_event(call.cause, started)
     if stored:
-        campaign.job_began = call.now
-        _write_slice(call, campaign)
+        _begin_job(call, campaign)
     else:
         _finish(call, campaign)
 
@@ -57,7 +58,19 @@ def write_missing(call: Call, campaign: Campaign, before: int) -> None:
     Where codes were missing before, a job is under way, which goes on up to what the quantity is by then.
     """
     if before <= campaign.last_number < (campaign.quantity or 0):
-        _write_slice(call, campaign)
+        _begin_job(call, campaign)
+
+
+def _begin_job(call: Call, campaign: Campaign) -> None:
+    campaign.job_began, campaign.job_from = call.now, campaign.last_number
+    _write_slice(call, campaign)
+
+
+def codes_missing(campaign: Campaign) -> bool:
+    """Whether a campaign that goes on lacks codes, which a job writes down."""
+    return (
+        are_written_down(campaign) and campaign.state in LIVE_STATES and campaign.last_number < (campaign.quantity or 0)
+    )
 
 
 def generate_codes(call: Call) -> dict[str, Any]:
@@ -103,12 +116,33 @@ def _write_slice(call: Call, campaign: Campaign) -> None:
 
 
 def cancel(call: Call) -> dict[str, Any]:
-    """generating → failed: the slice that is under way finds it so and ends."""
+    """generating → failed; of a campaign that goes on, the quantity falls to the codes there are.
+
+    The slice that is under way finds it so and ends.
+    """
     command: CancelGeneration = call.command
     campaign = call.own_campaign()
-    allow(campaign, "fail generating", call.now)
-    _fail(call, campaign, command.reason)
+    allow(campaign, "cancel generation", call.now)
+    if campaign.state == "generating":
+        _fail(call, campaign, command.reason)
+    elif codes_missing(campaign):
+        set_quantity(call, campaign, campaign.last_number, command.reason)
+    else:
+        raise Refused(CampaignStateForbids(state=campaign.state, operation=DONE_TO_IT["cancel generation"]))
     return {"campaign": campaign.text, "state": campaign.state, "done": campaign.last_number}
+
+
+def set_quantity(call: Call, campaign: Campaign, quantity: int, reason: str | None = None) -> None:
+    """Another quantity; `reason`: why a job was given up. Stored codes that it lacks are made."""
+    before, left = campaign.quantity, campaign.stock_left()
+    campaign.quantity = quantity
+    campaign.changed = True
+    changed = CampaignQuantityChanged(before=before, after=quantity, reason=reason)
+    call.work.recorder(campaign).campaign_event(call.cause, changed)
+    if are_written_down(campaign) and campaign.state != "draft":
+        write_missing(call, campaign, before or 0)
+    note_pool_low(call, campaign, left)
+    note_exhausted(call, campaign)
 
 
 def _finish(call: Call, campaign: Campaign) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from contracts.commands import MOST_STORED, ChangeQuantity, PauseCampaign, StopCampaign, VoidCampaign
 from contracts.events import (
     CampaignPaused,
-    CampaignQuantityChanged,
     CampaignResumed,
     CampaignStopped,
     CampaignUnpublished,
@@ -19,9 +18,8 @@ from coupon_core.model.refused import Refused
 from coupon_core.model.selecting import ALL_OPEN
 from coupon_core.operations.building import check_quantity, plan_of
 from coupon_core.operations.continuing import continue_campaign
-from coupon_core.operations.generating import are_written_down, write_missing
+from coupon_core.operations.generating import are_written_down, set_quantity
 from coupon_core.operations.serials import check_code_space
-from coupon_core.operations.stock import note_exhausted, note_pool_low
 from coupon_core.operations.void import would_be_void
 from coupon_core.work import Call
 
@@ -69,20 +67,10 @@ def change_quantity(call: Call) -> dict[str, Any]:
     if command.quantity < committed:
         raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
     check_quantity(call.lane.facts, plan_of(campaign, quantity=command.quantity))
-    stored = are_written_down(campaign)
-    if stored and command.quantity > MOST_STORED:
+    if are_written_down(campaign) and command.quantity > MOST_STORED:
         raise Refused(TooManyToStore(most=MOST_STORED))
     check_code_space(campaign.pattern, command.quantity)
-    before, left = campaign.quantity, campaign.stock_left()
-    campaign.quantity = command.quantity
-    campaign.changed = True
-    call.work.recorder(campaign).campaign_event(
-        call.cause, CampaignQuantityChanged(before=before, after=command.quantity)
-    )
-    if stored and campaign.state != "draft":
-        write_missing(call, campaign, before or 0)
-    note_pool_low(call, campaign, left)
-    note_exhausted(call, campaign)
+    set_quantity(call, campaign, command.quantity)
     return _answer(campaign) | {"quantity": campaign.quantity}
 
 

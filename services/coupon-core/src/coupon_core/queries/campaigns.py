@@ -15,6 +15,7 @@ from contracts.fields import Party
 from coupon_core.model.campaign import STATE_NAMES, Campaign
 from coupon_core.model.periods import Period, period_end, period_limits, period_start
 from coupon_core.model.recording import instant
+from coupon_core.operations.generating import codes_missing
 from coupon_core.queries.asking import Parameters, campaign_named, campaign_not_found, parameters
 from coupon_core.queries.source import Source, instant_or_none
 from coupon_core.storage import Connection, reading
@@ -86,13 +87,13 @@ def _budget(campaign: Campaign) -> dict[str, int] | None:
 
 
 def _generation(campaign: Campaign, as_of: datetime | None) -> dict[str, Any] | None:
-    """How far the codes are written down; `rate` a second since that began, `eta` when all will be."""
-    if campaign.state not in ("generating", "failed"):
+    """How far the codes are written down, while some are missing; `rate` a second of this job, `eta` its end."""
+    if campaign.state not in ("generating", "failed") and not codes_missing(campaign):
         return None
     done, total = campaign.last_number, campaign.quantity or 0
     began = campaign.job_began
     passed = 0.0 if as_of is None or began is None else (as_of - began).total_seconds()
-    rate = done / passed if passed > 0 and campaign.state == "generating" else None
+    rate = (done - campaign.job_from) / passed if passed > 0 and campaign.state != "failed" else None
     eta = None if not rate or as_of is None else instant(as_of + timedelta(seconds=(total - done) / rate))
     return {"done": done, "total": total, "rate": None if rate is None else round(rate, 1), "eta": eta}
 

@@ -20,7 +20,7 @@ COLUMNS = (
     "c.number, c.id, c.partition, c.owner, c.origin, c.state, c.terms, c.supply, c.code, c.code_normal, c.listed, "
     "c.quantity, c.starts, c.ends, c.created_at, c.seq, c.issued, c.held, c.reserved, c.redeemed, c.burned, c.voided, "
     "c.expired, c.exported, c.available, c.last_number, c.swept, c.next_due, c.chain, "
-    "c.budget, c.budget_reserved, c.budget_spent, c.pattern, c.key_version, c.job_began"
+    "c.budget, c.budget_reserved, c.budget_spent, c.pattern, c.key_version, c.job_began, c.job_from"
 )
 
 
@@ -60,6 +60,7 @@ def from_row(row: Row) -> Campaign:
         pattern=None if row["pattern"] is None else CodePattern.model_validate_json(row["pattern"]),
         key_version=row["key_version"],
         job_began=row["job_began"],
+        job_from=row["job_from"],
         counts=[
             0,
             row["held"],
@@ -95,24 +96,24 @@ async def campaigns_due(connection: Connection, partition: int, until: datetime,
 INSERT = """
 INSERT INTO campaign (number, id, partition, owner, origin, state, terms, supply, code, code_normal, listed, quantity,
     starts, ends, created_at, seq, issued, held, reserved, redeemed, burned, voided, expired, exported, available,
-    last_number, job_began, swept, next_due, chain, pattern, key_version, code_head, code_length)
+    last_number, job_began, job_from, swept, next_due, chain, pattern, key_version, code_head, code_length)
 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::text[], $10::text[], $11::bool[], $12::bigint[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
     $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
-    $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::timestamptz[], $28::bigint[], $29::timestamptz[],
-    $30::bytea[], $31::text[], $32::smallint[], $33::text[], $34::int[])
+    $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::timestamptz[], $28::bigint[], $29::bigint[],
+    $30::timestamptz[], $31::bytea[], $32::text[], $33::smallint[], $34::text[], $35::int[])
 """
 UPDATE = """
 UPDATE campaign SET state = new.state, listed = new.listed, quantity = new.quantity, seq = new.seq,
     issued = new.issued, held = new.held, reserved = new.reserved, redeemed = new.redeemed, burned = new.burned,
     voided = new.voided, expired = new.expired, exported = new.exported, available = new.available,
-    last_number = new.last_number, job_began = new.job_began, swept = new.swept, next_due = new.next_due,
-    chain = new.chain
+    last_number = new.last_number, job_began = new.job_began, job_from = new.job_from, swept = new.swept,
+    next_due = new.next_due, chain = new.chain
 FROM unnest($1::bigint[], $2::text[], $3::bool[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
-    $15::bigint[], $16::timestamptz[], $17::bigint[], $18::timestamptz[], $19::bytea[])
+    $15::bigint[], $16::timestamptz[], $17::bigint[], $18::bigint[], $19::timestamptz[], $20::bytea[])
   AS new(number, state, listed, quantity, seq, issued, held, reserved, redeemed, burned, voided, expired, exported,
-    available, last_number, job_began, swept, next_due, chain)
+    available, last_number, job_began, job_from, swept, next_due, chain)
 WHERE campaign.number = new.number
 """
 BUDGETS = """
@@ -140,15 +141,15 @@ async def write_campaigns(connection: Connection, campaigns: Mapping[UUID, Campa
         rows = [
             (c.number, c.id, c.partition, c.owner, c.origin, c.state, c.terms.model_dump_json(),
              c.supply, c.code, c.code_normal, c.listed, c.quantity, c.starts, c.ends, c.created_at, c.seq, c.issued,
-             *c.counts[1:], c.exported, c.available, c.last_number, c.job_began, c.swept, c.next_due, c.chain,
-             *_pattern(c))
+             *c.counts[1:], c.exported, c.available, c.last_number, c.job_began, c.job_from, c.swept, c.next_due,
+             c.chain, *_pattern(c))
             for c in new
         ]  # fmt: skip
         await connection.execute(INSERT, *columns(rows))
     if changed:
         rows_changed = [
             (c.number, c.state, c.listed, c.quantity, c.seq, c.issued, *c.counts[1:], c.exported, c.available,
-             c.last_number, c.job_began, c.swept, c.next_due, c.chain)
+             c.last_number, c.job_began, c.job_from, c.swept, c.next_due, c.chain)
             for c in changed
         ]  # fmt: skip
         status = await connection.execute(UPDATE, *columns(rows_changed))

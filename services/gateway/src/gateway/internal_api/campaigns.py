@@ -254,7 +254,7 @@ COMMANDS: tuple[tuple[str, str, type[Contract], Role, str], ...] = (
     ("POST", "void", VoidCoupons, "approver", "Take coupons out of life"),
     ("POST", "void-matching", VoidMatchingDocument, "approver", "Take what matches out of life; a dry run counts it"),
     ("POST", "void-all", VoidAllDocument, "approver", "Take all held coupons out of life; a dry run counts them"),
-    ("POST", "cancel-generation", CancelGeneration, "operator", "Give up writing codes down; the campaign fails"),
+    ("POST", "cancel-generation", CancelGeneration, "operator", "Give up writing codes down"),
     ("POST", "export-codes", ExportCodes, "approver", "Take codes out as bearer codes"),
 )
 HOT = frozenset({"claim", "redeem"})
