@@ -27,6 +27,7 @@ from contracts.fields import PLATFORM
 from contracts.identifiers import campaign_id
 from coupon_core.codes.generated import BLOCK_SIZE, GeneratedCodes
 from coupon_core.codes.patterned import patterned
+from coupon_core.model.folding import Folding
 from coupon_core.model.recording import instant
 from coupon_core.operations import generating
 from coupon_core.queries.campaigns import campaign_item
@@ -218,7 +219,7 @@ class TestCodesWrittenDown:
         lane.append_record(second, "core")
         lane.append_record(second, "core")
         assert len(lane.held_back) == 2
-        for after in (0, 7, 21):
+        for after in (0, 21):
             stray = lane.record(GenerateCodes(after=after), campaign=campaign)
             lane.append_record(stray, "core")
         assert lane.campaign(campaign).last_number == 14
@@ -233,6 +234,41 @@ class TestCodesWrittenDown:
         lane.append_record(second.model_copy(update={"redrive": True, "redriveof": "core;k=1"}), "gateway")
         assert len(lane.dead) == 1
         assert lane.campaign(campaign).last_number == 14
+
+    def test_codes_uploaded_between_two_slices_stop_neither_this_job_nor_the_next(self) -> None:
+        lane, campaign = self.begun(7)
+        kept = lane.campaign(campaign)
+        for quantity, own in ((20, ("MINE-1", "MINE-2")), (40, ("MINE-3",))):
+            lane.done(ChangeQuantity(quantity=quantity), campaign=campaign)
+            lane.done(UploadCodes(codes=own), campaign=campaign)
+            while lane.held_back:
+                lane.append_record(lane.held_back.pop(0), "core")
+            assert (kept.state, kept.last_number, kept.available) == ("active", quantity, quantity)
+        codes = [code for _, code in self.written(lane)]
+        assert len(codes) == len(set(codes)) == 40
+
+    def test_a_slice_of_a_job_that_was_given_up_does_nothing_in_the_next_one(self) -> None:
+        lane, campaign = self.begun(20)
+        while lane.held_back:
+            lane.append_record(lane.held_back.pop(0), "core")
+        lane.done(ChangeQuantity(quantity=40), campaign=campaign)
+        lane.done(CancelGeneration(reason="enough"), campaign=campaign)
+        lane.done(ChangeQuantity(quantity=60), campaign=campaign)
+        while lane.held_back:
+            lane.append_record(lane.held_back.pop(0), "core")
+        told = [event.data for event in lane.events if event.type == "scrip.campaign.generation_progressed.v1"]
+        assert [step.done for step in told] == [7, 14, 27, 34, 41, 48, 55, 60]
+
+    @pytest.mark.parametrize("uploaded", [2, 3])
+    def test_a_draft_with_as_many_codes_uploaded_as_it_is_to_have_becomes_active(self, uploaded: int) -> None:
+        lane, campaign = MemoryLane(), campaign_id(PLATFORM, "job")
+        lane.done(self.command(2, draft=True), campaign=campaign)
+        lane.done(UploadCodes(codes=tuple(f"MINE-{n}" for n in range(uploaded))), campaign=campaign)
+        assert lane.done(ActivateCampaign(), campaign=campaign)["state"] == "active"
+        folding = Folding(campaign, number=lane.campaign(campaign).number, partition=0)
+        folding.take("\n".join(lane.lines).encode())
+        assert folding.campaign is not None
+        assert (folding.campaign.available, folding.campaign.last_number) == (uploaded, uploaded)
 
     def test_rate_and_end_are_told_from_when_the_job_began_however_old_the_draft_is(self) -> None:
         lane, campaign = MemoryLane(holds_continuations=True), campaign_id(PLATFORM, "job")

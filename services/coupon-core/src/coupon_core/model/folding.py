@@ -197,8 +197,9 @@ class Folding:
             self._at_work().job_began = told.at
 
     def write_down(self, done: int) -> None:
-        """Codes up to this number are written down."""
+        """Codes up to this number are written down; more there are where some were uploaded."""
         campaign = self._at_work()
+        done = max(done, campaign.last_number)
         campaign.available += done - campaign.last_number
         campaign.last_number = done
 

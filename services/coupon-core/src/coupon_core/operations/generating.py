@@ -4,7 +4,8 @@ A campaign that is being generated is given all of them first; one that goes on 
 lacks, and can be used meanwhile.
 
 The codes follow from the campaign's id, its pattern and the code key, so the same job gives the same codes wherever
-it was interrupted; the cursor is the campaign's own count, so no slice happens twice.
+it was interrupted. A slice goes on from the campaign's own count, which codes uploaded meanwhile move, too; the cursor
+tells a slice of this job from one that an older job left behind.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def generate_codes(call: Call) -> dict[str, Any]:
     command: GenerateCodes = call.command
     campaign = call.own_campaign()
     allow(campaign, "write codes", call.now)
-    if command.after != campaign.last_number:
+    if not campaign.job_from < command.after <= campaign.last_number:
         raise Refused(CampaignStateForbids(state=campaign.state, operation="generated from there"))
     _write_slice(call, campaign)
     return {"campaign": campaign.text, "state": campaign.state, "done": campaign.last_number}
@@ -92,8 +93,10 @@ def _write_slice(call: Call, campaign: Campaign) -> None:
         return
     before = campaign.last_number
     count = min(SLICE, total - before)
-    if count <= 0:
-        return  # the quantity was lowered meanwhile
+    if count <= 0:  # the quantity was lowered meanwhile, or as many codes were uploaded
+        if making:
+            _finish(call, campaign)
+        return
     work, own = call.work, own_codes(call.work.codes, campaign)
     if own is None:
         raise ValueError("codes are written down of campaigns with a pattern only")
