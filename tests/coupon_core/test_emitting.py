@@ -2,17 +2,21 @@
 
 import asyncio
 import base64
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from contracts.answers import DeadLetter
-from contracts.topics import COUPON_DEAD_LETTERS, COUPON_EVENTS, COUPON_REFUSALS, MIB, Topic
+from contracts.commands import COMMAND_RECORD, GenerateCodes, record_for
+from contracts.fields import PLATFORM
+from contracts.topics import COUPON_COMMANDS, COUPON_DEAD_LETTERS, COUPON_EVENTS, COUPON_REFUSALS, MIB, Topic
 from contracts.writers import Writer
 from coupon_core.lanes.emitting import Emitter
-from coupon_core.storage.journal import DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
+from coupon_core.lanes.reading import Reader
+from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
 from tests.messaging.support import read_all
+from tests.support.deciding import KEYS
 from tests.support.servers import Servers
-from tests.support.topics import reset_topics
+from tests.support.topics import LANES, reset_topics
 
 
 def letter(offset: int, value: bytes) -> DeadLetter:
@@ -26,6 +30,39 @@ def letter(offset: int, value: bytes) -> DeadLetter:
         value=base64.b64encode(value).decode(),
         headers=[],
         record_time=datetime(2026, 3, 10, tzinfo=UTC),
+    )
+
+
+def slice_of(notafter: datetime) -> str:
+    record = record_for(
+        GenerateCodes(after=7),
+        id=uuid4(),
+        source="/coupon-core",
+        subject=str(uuid4()),
+        party=PLATFORM,
+        actor="staff:test",
+        notafter=notafter,
+    )
+    return record.model_dump_json(exclude_none=True)
+
+
+async def test_a_continuation_lives_from_when_it_is_sent_and_one_sent_in_time_stays_as_it_is(backend: Servers) -> None:
+    await asyncio.to_thread(reset_topics, backend.bootstrap)
+    now = datetime.now(UTC)
+    in_time, late = slice_of(now + timedelta(days=20)), slice_of(now - timedelta(days=20))
+    emitter = Emitter(backend.bootstrap, Writer("core", 1, KEYS["core"][1]))
+    try:
+        await emitter.emit([row(1, COMMANDS, in_time, late)])
+    finally:
+        await emitter.stop()
+    reader = Reader(1, KEYS, None)
+    first, second = await read_all(backend.bootstrap, COUPON_COMMANDS, LANES)
+    assert (reader.read(first).value or b"").decode() == in_time
+    entry = reader.read(second)
+    assert (entry.dead, entry.writer) == (None, "core")
+    assert entry.record is not None
+    assert entry.record.model_dump(exclude={"notafter"}) == COMMAND_RECORD.validate_json(late).model_dump(
+        exclude={"notafter"}
     )
 
 
@@ -50,7 +87,7 @@ async def test_rows_too_large_for_their_topic_let_those_behind_them_pass(backend
         await emitter.stop()
 
     async def values(topic: Topic) -> list[bytes | None]:
-        return [record.value for record in await read_all(backend.bootstrap, topic)]
+        return [record.value for record in await read_all(backend.bootstrap, topic, LANES)]
 
     first, second = (DeadLetter.model_validate_json(value or b"") for value in await values(COUPON_DEAD_LETTERS))
     assert (first.offset, first.cut, second) == (1, ["value"], small)

@@ -38,12 +38,12 @@ async def trial_pool(database: FreshDatabase) -> Pool:
     return await open_pool(database.url("adapter"), application_name="test", max_size=30)
 
 
-async def read_all(bootstrap: str, topic: Topic) -> list[ConsumerRecord[bytes, bytes]]:
+async def read_all(bootstrap: str, topic: Topic, lanes: int = 1) -> list[ConsumerRecord[bytes, bytes]]:
     """All records of a topic, in the order of partitions and offsets."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic.name, number) for number in range(topic.partition_count(1))]
+        partitions = [TopicPartition(topic.name, number) for number in range(topic.partition_count(lanes))]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         found: list[Any] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -24,6 +25,8 @@ from contracts.topics import (
     Topic,
 )
 from contracts.writers import WRITER_HEADER, Writer, sign
+from coupon_core.model.recording import instant
+from coupon_core.operations.continuing import CONTINUATION_LIFE
 from coupon_core.storage.journal import COMMANDS, DEAD_LETTERS, EVENTS, REFUSALS, JournalRow
 from messaging.dead_letters import cut_to_fit
 from messaging.sending import close_producer, producer_settings
@@ -33,6 +36,8 @@ MID_EMIT = declare("core.mid_emit")
 ACKNOWLEDGEMENT_SECONDS = 30.0
 REPLY_SECONDS = 5.0
 STOP_SECONDS = 5.0
+SENT_WITHIN = timedelta(days=1)
+"""A continuation that lives no longer is given a new life when it is sent."""
 
 Header = tuple[str, bytes]
 Outgoing = tuple[bytes | None, bytes, list[Header]]
@@ -161,7 +166,7 @@ class Emitter:
         if row.kind == COMMANDS:
             records = []
             for line in row.lines:
-                key, value = json.loads(line)["subject"].encode(), line.encode()
+                key, value = json.loads(line)["subject"].encode(), _in_time(line).encode()
                 signature = sign(self._writer, COUPON_COMMANDS.name, key, value)
                 records.append((key, value, [(WRITER_HEADER, signature)]))
             return COUPON_COMMANDS, records
@@ -195,6 +200,20 @@ class Emitter:
         batch.close()
         futures.append(await producer.send_batch(batch, topic, partition=partition))
         return futures
+
+
+def _in_time(line: str) -> str:
+    """A continuation that may still act: after an outage or a rebuild it can be sent long after it was decided.
+
+    Its own time is transport, and no part of what makes a command the same one; a record that somebody else sends
+    again stays too late.
+    """
+    now, record = datetime.now(UTC), json.loads(line)
+    if datetime.fromisoformat(record["notafter"]) - now > SENT_WITHIN:
+        return line
+    return json.dumps(
+        record | {"notafter": instant(now + CONTINUATION_LIFE)}, ensure_ascii=False, separators=(",", ":")
+    )
 
 
 def _can_be_sent(topic: Topic, row: JournalRow, record: Outgoing) -> bool:

@@ -17,7 +17,7 @@ from coupon_core.model.refused import Refused
 from coupon_core.work import DONE, RUNNING, Call
 
 CONTINUATION_LIFE = timedelta(days=29)
-"""How long after the record before it a continuation may still act."""
+"""How long after the record before it a continuation may still act; sent later than that, after it was sent."""
 
 
 def continue_campaign(
