@@ -361,12 +361,25 @@ class TestEvents:
         await redeem(core, coupon, party=REDEEMER, order="o-2")
         events = (await core.read(f"/coupons/{coupon}/history"))["events"]
         assert [event["type"].split(".")[2] for event in events] == ["issued", "redeemed", "returned", "redeemed"]
+        assert [event["actor"] for event in events] == ["staff:test"] * 4
         assert {event["subject"] for event in events} == {coupon}
         orders = [event["data"].get("order") for event in events]
         assert orders == [None, "o-1", None, "o-2"]
         at_redeemer = (await core.read(f"/coupons/{coupon}/history", party=REDEEMER))["events"]
         assert [event["data"].get("order") for event in at_redeemer] == [None, None, None, "o-2"]
         assert (await core.get(f"/coupons/{coupon}/history", party=STRANGER)).status_code == 404
+
+    async def test_who_acted_is_shown_to_the_owner_and_to_itself_alone(self, core: CorePlatform) -> None:
+        campaign = await published(core, "tills", SHARED, party=OWNER, redeemable_by=[REDEEMER, STRANGER])
+        await issue(core, campaign, ["u"], party=OWNER)
+        actor, coupon = f"merchant:{REDEEMER}/till 3", f"{campaign}.1"
+        await redeem(core, coupon, party=REDEEMER, order="o-1", actor=actor)
+        for party, last in ((OWNER, actor), (None, actor), (REDEEMER, actor), (STRANGER, None)):
+            history = (await core.read(f"/coupons/{coupon}/history", party=party))["events"]
+            assert history[-1]["actor"] == last
+            for path in (f"/coupons/{coupon}", f"/campaigns/{campaign}"):
+                then = await core.read(f"{path}/as-of", party=party, seq=history[-1]["seq"])
+                assert then["caused_by"]["actor"] == last
 
 
 class TestManyCodes:

@@ -11,6 +11,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from coupon_core.model.campaign import Campaign
 from coupon_core.queries.asking import Number, Parameters, campaign_named, coupon_named, parameters
 from coupon_core.queries.campaigns import OfParty, visible_campaign
 from coupon_core.queries.coupons import visible_coupon
@@ -69,12 +70,20 @@ async def of_coupon(source: Source, request: Request) -> Response:
     # Somebody's own text within an event may look like a subject.
     lines = [line for line in lines if json.loads(line)["subject"] == own]
     if asked.party is not None and asked.party != campaign.owner:
-        lines = [_for_other(line, asked.party) for line in lines]
+        lines = [_for_other(line, campaign, asked.party) for line in lines]
     return _events(lines)
 
 
-def _for_other(line: str, party: str) -> str:
+def actor_for(campaign: Campaign, party: str | None, actor: str) -> str | None:
+    """Who acted, as staff and the owner are told; any other party hears of its own people alone."""
+    if party in (None, campaign.owner) or actor.partition("/")[0] == f"merchant:{party}":
+        return actor
+    return None
+
+
+def _for_other(line: str, campaign: Campaign, party: str) -> str:
     event: dict[str, Any] = json.loads(line)
+    event["actor"] = actor_for(campaign, party, event["actor"])
     data = event["data"]
     if data.get("at_party") != party:
         event["data"] = data | {name: None for name in OTHERS_FACTS if name in data}

@@ -30,7 +30,7 @@ from coupon_core.queries.asking import (
 )
 from coupon_core.queries.campaigns import OfParty, campaign_item, visible_with_clock
 from coupon_core.queries.coupons import OfPartyWithCodes, whole_item
-from coupon_core.queries.events import BEGINNING
+from coupon_core.queries.events import BEGINNING, actor_for
 from coupon_core.queries.source import Source
 from coupon_core.storage import Connection, reading, searching
 
@@ -69,7 +69,7 @@ async def campaign_at(source: Source, request: Request) -> dict[str, Any]:
     if folding.campaign is None or folding.caused is None:
         raise Problem(404, "campaign_not_found", "The campaign was not there yet.")
     moment = asked.at or folding.caused.at
-    return campaign_item(folding.campaign, moment) | {"caused_by": _caused_by(folding.caused)}
+    return campaign_item(folding.campaign, moment) | {"caused_by": _caused_by(folding.caused, campaign, asked.party)}
 
 
 async def coupon_at(source: Source, request: Request) -> dict[str, Any]:
@@ -97,7 +97,10 @@ async def coupon_at(source: Source, request: Request) -> dict[str, Any]:
     shown = whole_item(
         folding.campaign, view, codes[0], rows, reservation, party=asked.party, with_code=asked.codes == "1"
     )
-    return shown | {"as_of": instant(asked.at or folding.caused.at), "caused_by": _caused_by(caused)}
+    return shown | {
+        "as_of": instant(asked.at or folding.caused.at),
+        "caused_by": _caused_by(caused, campaign, asked.party),
+    }
 
 
 async def _campaign(source: Source, connection: Connection, request: Request, asked: Moment) -> Campaign | None:
@@ -138,11 +141,11 @@ def _take(folding: Folding, bodies: Sequence[bytes]) -> None:
         folding.take(bytes(cramjam.zstd.decompress(body)))
 
 
-def _caused_by(caused: CausedBy) -> dict[str, Any]:
+def _caused_by(caused: CausedBy, campaign: Campaign, party: str | None) -> dict[str, Any]:
     return {
         "seq": caused.seq,
         "event": caused.event,
         "command": caused.command,
-        "actor": caused.actor,
+        "actor": actor_for(campaign, party, caused.actor),
         "at": instant(caused.at),
     }
