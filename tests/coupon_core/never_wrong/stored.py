@@ -46,6 +46,7 @@ class StoredLanes:
     connection: Connection
     database_url: str
     time: datetime
+    told_time: bool = True
     log: dict[int, list[LogRecord]] = field(default_factory=lambda: {lane: [] for lane in range(LANES)})
     topics: Topics = field(default_factory=Topics)
     told: dict[UUID, list[Reply]] = field(default_factory=lambda: defaultdict(list))
@@ -162,7 +163,7 @@ class StoredLanes:
             lane.emitted = lane.state.lane_seq
 
     async def _decide(self, batch: Sequence[tuple[Lane, list[Entry]]]) -> tuple[list[Reply], list[JournalRow]]:
-        work, rows = await decide_batch(self.connection, batch, told=True, partitions=LANES, codes=CODES)
+        work, rows = await decide_batch(self.connection, batch, told=self.told_time, partitions=LANES, codes=CODES)
         return [reply for _, _, reply in work.replies], rows
 
     def _read(self, records: Sequence[LogRecord]) -> list[Entry]:
