@@ -236,7 +236,8 @@ class TestCodesWrittenDown:
         assert lane.campaign(campaign).last_number == 14
 
     def test_codes_uploaded_between_two_slices_stop_neither_this_job_nor_the_next(self) -> None:
-        lane, campaign = self.begun(7)
+        lane, campaign = MemoryLane(holds_continuations=True), campaign_id(PLATFORM, "job")
+        lane.done(self.command(7), campaign=campaign)
         kept = lane.campaign(campaign)
         for quantity, own in ((20, ("MINE-1", "MINE-2")), (40, ("MINE-3",))):
             lane.done(ChangeQuantity(quantity=quantity), campaign=campaign)
