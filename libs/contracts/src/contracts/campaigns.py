@@ -241,7 +241,8 @@ class Eligibility(Contract):
     """Who may have a coupon, or use one: a CEL expression (cel.dev) that says true or false.
 
     It may name the attributes it declares, `user` (the user's id), and at redemption `amount` (of the order, in minor
-    units) and `items` (a list of the names of the order's items).
+    units) and `items` (a list of the names of the order's items). It `matches` two patterns at most, each of up to 60
+    characters of ASCII without backslash, and of no more when all that it repeats is written out: `[0-9]{6}` is six.
     """
 
     expression: Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f\x7f]+$")]
