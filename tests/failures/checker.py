@@ -75,7 +75,8 @@ class Findings:
         self.slices: dict[str, list[str]] = defaultdict(list)
         """Of a command whose work went on in slices, those that followed, in order."""
         for command_id, (_, command) in self.log.items():
-            waiting = (command.get("data") or {}).get("waiting")
+            data = command.get("data")
+            waiting = data.get("waiting") if isinstance(data, dict) else None
             if isinstance(waiting, dict):
                 self.slices[waiting["command"]].append(command_id)
         self.stories: dict[str, Story] = {}

@@ -125,9 +125,22 @@ class Evidence:
 
 
 async def read_evidence(bootstrap: str, database_url: str, journal: ClientJournal, partitions: int) -> Evidence:
-    """Read everything, the tables first: what they hold must be on the topics, or get there."""
-    tables = await read_tables(database_url)
-    return Evidence(await read_topics(bootstrap), tables, journal, partitions)
+    """Read everything, the tables first: what they hold must be on the topics, or get there.
+
+    A lane's owner may just then have appended a command of its own, of what is due: it is given time to decide that.
+    """
+    for last in (False,) * 9 + (True,):
+        evidence = Evidence(
+            tables=await read_tables(database_url),
+            topics=await read_topics(bootstrap),
+            journal=journal,
+            partitions=partitions,
+        )
+        positions = {row["partition"]: row["position"] for row in evidence.tables.lane}
+        if last or all(positions.get(lane, 0) == end for lane, end in evidence.topics.command_ends.items()):
+            break
+        await asyncio.sleep(0.5)
+    return evidence
 
 
 async def read_tables(database_url: str) -> Tables:
