@@ -11,7 +11,7 @@ import time
 from uuid import uuid4
 
 from benchmarks import rival
-from benchmarks.claim_hot import CREATED, created
+from benchmarks.claim_hot import created
 from benchmarks.draining import Drain
 from benchmarks.measure import Figure, alternate
 from benchmarks.platforms import make_campaign, median_run, platform, processor_microseconds, processor_seconds, staff
@@ -27,7 +27,7 @@ def run() -> list[Figure]:
     """The figure in coupons per second."""
     figure = Figure("bulk_issue", "coupons/s", bound="gateway and core in turn, each with every row: see its notes")
     taken: list[dict[str, float]] = []
-    drain = Drain(1, created, lambda _: CREATED, lambda commands, ids, count: issues(commands, ids[0], count))
+    drain = Drain(1, created, lambda commands, ids, count: issues(commands, ids[0], count))
     with platform() as running:
         alternate(
             [figure],

@@ -48,7 +48,7 @@ def run(campaigns: int = 1, name: str = "claim_hot") -> list[Figure]:
 
 def claims_over(campaigns: int) -> Drain:
     """Claims, one per user and campaign."""
-    return Drain(campaigns, created, lambda _: CREATED * campaigns, claims)
+    return Drain(campaigns, created, claims)
 
 
 def created(commands: Commands, ids: Sequence[UUID], _: int = 0) -> list[Record]:

@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 from benchmarks.core_alone import CoreAlone, core_alone
 from benchmarks.core_libraries import libraries_alone
 from benchmarks.platforms import Commands, Record, log_of, median_run, processor_microseconds, processor_seconds
-from contracts.topics import COUPON_EVENTS
 from scrip.platform import Platform
 
 Make = Callable[[Commands, Sequence[UUID], int], list[Record]]
@@ -25,12 +24,10 @@ Make = Callable[[Commands, Sequence[UUID], int], list[Record]]
 
 @dataclass
 class Drain:
-    """One kind of command over some campaigns. Every command measured emits one event."""
+    """One kind of command over some campaigns."""
 
     campaigns: int
     prepare: Make
-    prepared_events: Callable[[int], int]
-    """Events of what is prepared, by the number of commands that will be measured."""
     measured: Make
     statements: list[tuple[float, float]] = field(default_factory=list)
     """Microseconds per command inside the statements that read and those that write, of each run of `limit`."""
@@ -40,22 +37,21 @@ class Drain:
     """Microseconds of processor time per command that each process took, of each run of `ours`."""
 
     def ours(self, running: Platform, count: int, processes: Sequence[str] = ("coupon_core",)) -> float:
-        """Commands per second, from the first event to the last, by these processes of core."""
+        """Commands per second, from the first batch to the last event, by these processes of core."""
         return asyncio.run(self._ours(running, count, processes))
 
     async def _ours(self, running: Platform, count: int, processes: Sequence[str]) -> float:
         commands, ids = Commands(running), [uuid4() for _ in range(self.campaigns)]
         async with log_of(running) as log:
-            before = await log.count(COUPON_EVENTS.name)
             await log.append(self.prepare(commands, ids, count))
-            await log.reach(COUPON_EVENTS.name, before + self.prepared_events(count))
+            await log.decided(running.database_admin_url)
             for name in processes:
                 running.halt(name)
             backlog = self.measured(commands, ids, count)
             await log.append(backlog)
-            before_it: dict[str, float] = {}  # from the first event on: a process's start is not a command's work
+            before_it: dict[str, float] = {}  # from the first batch on: a process's start is not a command's work
             drained = asyncio.create_task(
-                log.rate(COUPON_EVENTS.name, len(backlog), began=lambda: before_it.update(processor_seconds(running)))
+                log.decided(running.database_admin_url, began=lambda: before_it.update(processor_seconds(running)))
             )
             await asyncio.sleep(0.2)
             # Beside the counting, and all at once: who came first would be given the others' lanes.

@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from contracts.campaigns import AmountOff, Terms, Validity
 from contracts.commands import CommandRecord, record_for
+from contracts.events import SEQ_HEADER
 from contracts.fields import PLATFORM, Contract
 from contracts.identifiers import lane_key
 from contracts.partitioner import partition_of
-from contracts.topics import COUPON_COMMANDS
+from contracts.topics import COUPON_COMMANDS, COUPON_EVENTS
 from contracts.writers import WRITER_HEADER, Writer, sign
+from coupon_core.storage import Connection
 from messaging.sending import producer_settings
 from process.settings import Secrets
 from scrip.keys import ensure_secrets
@@ -194,8 +197,7 @@ class Log:
 
     async def count(self, topic: str) -> int:
         """How many records a topic with lanes has been given so far."""
-        partitions = [TopicPartition(topic, number) for number in range(self._lanes)]
-        return sum((await self._consumer.end_offsets(partitions)).values())
+        return sum((await self._consumer.end_offsets(self._places(topic))).values())
 
     async def reach(self, topic: str, count: int, seconds: float = 110) -> None:
         """Wait until a topic has been given `count` records since it exists. Raises TimeoutError."""
@@ -207,22 +209,48 @@ class Log:
         except TimeoutError:
             raise TimeoutError(f"{topic} holds {there:,} records after {seconds:g} s, not {count:,}") from None
 
-    async def rate(
-        self, topic: str, wanted: int, seconds: float = 110, *, began: Callable[[], None] = lambda: None
-    ) -> float:
-        """Records per second on `topic`, from the first that appears (`began`) until `wanted` more are there."""
-        before = await self.count(topic)
+    async def decided(self, url: str, *, began: Callable[[], None] = lambda: None, seconds: float = 110) -> float:
+        """Wait until all commands of the log are decided, and the last event of each lane is on its topic.
+
+        Commands per second, from the first batch that core commits from now on (`began`). Events are not counted: who
+        takes a lane over tells again what may not have been told. Raises TimeoutError.
+        """
         clock = asyncio.get_running_loop().time
-        first: tuple[float, int] | None = None
-        async with asyncio.timeout(seconds):
-            while True:
-                there = await self.count(topic) - before
-                if there and first is None:
-                    first = (clock(), there)
-                    began()
-                if there >= wanted and first is not None:
-                    return float((there - first[1]) / (clock() - first[0]))
-                await asyncio.sleep(0.02)
+        connection = await asyncpg.connect(url)
+        try:
+            whole, before = await self.count(COUPON_COMMANDS.name), await _positions(connection)
+            first: tuple[float, int] | None = None
+            async with asyncio.timeout(seconds):
+                while True:
+                    there = await _positions(connection)
+                    if there > before and first is None:
+                        first = (clock(), there)
+                        began()
+                    if there >= whole and await self._told(connection):
+                        return 0.0 if first is None else (there - first[1]) / (clock() - first[0])
+                    await asyncio.sleep(0.01)
+        finally:
+            await connection.close()
+
+    async def _told(self, connection: Connection) -> bool:
+        """Whether the last event of each lane carries the number of the lane's last journal row of events."""
+        rows = await connection.fetch("SELECT partition, max(lane_seq) FROM core.journal WHERE kind = 1 GROUP BY 1")
+        wanted = {TopicPartition(COUPON_EVENTS.name, lane): str(seq).encode() for lane, seq in rows}
+        self._consumer.assign(list(wanted))
+        ends = await self._consumer.end_offsets(list(wanted))
+        for place, seq in wanted.items():
+            self._consumer.seek(place, max(0, ends[place] - 1))
+            record = await asyncio.wait_for(self._consumer.getone(place), 5)
+            if dict(record.headers).get(SEQ_HEADER) != seq:
+                return False
+        return True
+
+    def _places(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for number in range(self._lanes)]
+
+
+async def _positions(connection: Connection) -> int:
+    return int(await connection.fetchval("SELECT coalesce(sum(position), 0) FROM core.lane"))
 
 
 @asynccontextmanager

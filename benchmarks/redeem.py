@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from benchmarks import rival
-from benchmarks.claim_hot import CREATED, created
+from benchmarks.claim_hot import created
 from benchmarks.draining import Drain
 from benchmarks.measure import Figure, alternate
 from benchmarks.platforms import Commands, Record, platform
@@ -28,7 +28,7 @@ RIVAL_REDEMPTIONS = 4_000
 def run() -> list[Figure]:
     """The figure in redemptions per second."""
     figure = Figure("redeem", "redemptions/s", bound="the Python of one core process; beside it, PostgreSQL's writes")
-    drain = Drain(1, _issued, lambda count: CREATED + count, _redemptions)
+    drain = Drain(1, _issued, _redemptions)
     with platform() as running:
         alternate(
             [figure],
