@@ -286,6 +286,10 @@ class Campaign:
         end = self.span_of(coupon)[1]
         return end if end < self.ends else None
 
+    def writes_codes_down(self) -> bool:
+        """Whether its codes are made by a job before somebody holds them."""
+        return self.supply == "uploaded" and self.pattern is not None
+
     def takes_blocks(self) -> bool:
         """Whether its codes are serials of its lane's share; those of a pattern follow from the campaign alone."""
         return self.supply == "generated" and self.pattern is None

@@ -206,7 +206,7 @@ class Folding:
     def generated(self, told: Told) -> None:
         campaign = self._at_work()
         campaign.state = "active"
-        if campaign.supply == "uploaded" and campaign.pattern is not None:
+        if campaign.writes_codes_down():
             self.write_down(told.data["quantity"])
 
     def give_up(self, told: Told) -> None:
@@ -222,8 +222,11 @@ class Folding:
     def change_quantity(self, told: Told) -> None:
         campaign = self._at_work()
         before, campaign.quantity = campaign.quantity or 0, told.data["after"]
-        stored = campaign.supply == "uploaded" and campaign.pattern is not None
-        if stored and campaign.state != "draft" and before <= campaign.last_number < told.data["after"]:
+        if (
+            campaign.writes_codes_down()
+            and campaign.state != "draft"
+            and before <= campaign.last_number < told.data["after"]
+        ):
             campaign.job_began, campaign.job_from = told.at, campaign.last_number
 
     def upload(self, told: Told) -> None:

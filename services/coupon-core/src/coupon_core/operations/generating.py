@@ -39,18 +39,13 @@ def begin(call: Call, campaign: Campaign, rules: dict[str, int]) -> None:
 
     `rules`: versions of the building rules a draft was checked against when it was activated.
     """
-    stored = are_written_down(campaign)
+    stored = campaign.writes_codes_down()
     started = CampaignGenerationStarted(total=campaign.quantity if stored else None, rules=rules)
     call.work.recorder(campaign).campaign_event(call.cause, started)
     if stored:
         _begin_job(call, campaign)
     else:
         _finish(call, campaign)
-
-
-def are_written_down(campaign: Campaign) -> bool:
-    """Whether the campaign's codes are made by a job before somebody holds them."""
-    return campaign.supply == "uploaded" and campaign.pattern is not None
 
 
 def write_missing(call: Call, campaign: Campaign, before: int) -> None:
@@ -70,7 +65,9 @@ def _begin_job(call: Call, campaign: Campaign) -> None:
 def codes_missing(campaign: Campaign) -> bool:
     """Whether a campaign that goes on lacks codes, which a job writes down."""
     return (
-        are_written_down(campaign) and campaign.state in LIVE_STATES and campaign.last_number < (campaign.quantity or 0)
+        campaign.writes_codes_down()
+        and campaign.state in LIVE_STATES
+        and campaign.last_number < (campaign.quantity or 0)
     )
 
 
@@ -142,7 +139,7 @@ def set_quantity(call: Call, campaign: Campaign, quantity: int, reason: str | No
     campaign.changed = True
     changed = CampaignQuantityChanged(before=before, after=quantity, reason=reason)
     call.work.recorder(campaign).campaign_event(call.cause, changed)
-    if are_written_down(campaign) and campaign.state != "draft":
+    if campaign.writes_codes_down() and campaign.state != "draft":
         write_missing(call, campaign, before or 0)
     note_pool_low(call, campaign, left)
     note_exhausted(call, campaign)

@@ -18,7 +18,7 @@ from coupon_core.model.refused import Refused
 from coupon_core.model.selecting import ALL_OPEN
 from coupon_core.operations.building import check_quantity, plan_of
 from coupon_core.operations.continuing import continue_campaign
-from coupon_core.operations.generating import are_written_down, set_quantity
+from coupon_core.operations.generating import set_quantity
 from coupon_core.operations.serials import check_code_space
 from coupon_core.operations.void import would_be_void
 from coupon_core.work import Call
@@ -67,7 +67,7 @@ def change_quantity(call: Call) -> dict[str, Any]:
     if command.quantity < committed:
         raise Refused(QuantityBelowIssued(committed=committed, quantity=command.quantity))
     check_quantity(call.lane.facts, plan_of(campaign, quantity=command.quantity))
-    if are_written_down(campaign) and command.quantity > MOST_STORED:
+    if campaign.writes_codes_down() and command.quantity > MOST_STORED:
         raise Refused(TooManyToStore(most=MOST_STORED))
     check_code_space(campaign.pattern, command.quantity)
     set_quantity(call, campaign, command.quantity)
