@@ -16,7 +16,7 @@ from benchmarks.measure import Figure, alternate
 from benchmarks.platforms import Commands, Record, platform, terms
 from contracts.commands import ClaimCoupon, GenerateCampaign
 from coupon_core.storage import Connection
-from scrip.platform import Platform
+from scrip.platform import CORE, Platform
 
 CLAIMS = 60_000
 LIMIT_CLAIMS = 20_000
@@ -34,7 +34,7 @@ def run(campaigns: int = 1, name: str = "claim_hot") -> list[Figure]:
     """The figure in claims per second."""
     figure = Figure(name, "claims/s", bound=BOUND)
     drain = claims_over(campaigns)
-    with platform() as running:
+    with platform(services=(CORE,)) as running:
         alternate(
             [figure],
             ours=lambda: [drain.ours(running, CLAIMS)],

@@ -17,7 +17,7 @@ from benchmarks.measure import Figure, alternate
 from benchmarks.platforms import Commands, Record, platform
 from contracts.commands import MAX_ROWS, CouponReference, IssueCoupons, IssueRow, RedeemCoupon
 from coupon_core.storage import Connection
-from scrip.platform import Platform
+from scrip.platform import CORE, Platform
 
 BAR = 0.5
 REDEMPTIONS = 40_000
@@ -29,7 +29,7 @@ def run() -> list[Figure]:
     """The figure in redemptions per second."""
     figure = Figure("redeem", "redemptions/s", bound="the Python of one core process; beside it, PostgreSQL's writes")
     drain = Drain(1, _issued, _redemptions)
-    with platform() as running:
+    with platform(services=(CORE,)) as running:
         alternate(
             [figure],
             ours=lambda: [drain.ours(running, REDEMPTIONS)],

@@ -20,7 +20,7 @@ async def why_not_ready(core: Core, pool: Pool) -> list[str]:
     waiting = sorted(assigned - core.lanes.keys() - core.problems.keys())
     if waiting:
         reasons.append(f"lanes {waiting} are being taken over")
-    if time.monotonic() - core.last_read > LONGEST_SILENCE_SECONDS:
+    if time.monotonic() - core.intake.last_read > LONGEST_SILENCE_SECONDS:
         reasons.append("nothing was read from Kafka for 30 s")
     if core.watch.broker_away:
         reasons.append("the Kafka broker does not answer")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from coupon_core.lanes.reading import LogRecord
 from coupon_core.model.campaign import Campaign
 from coupon_core.model.lane import LaneState
 from coupon_core.work import Entry
@@ -47,11 +48,14 @@ class Lane:
     state: LaneState
     emitted: int
     """Journal rows up to this lane sequence number are acknowledged by the broker."""
+    fetched: deque[LogRecord] = field(default_factory=deque)
+    fetched_bytes: int = 0
     buffer: deque[Entry] = field(default_factory=deque)
+    """Read and not decided."""
+    buffer_effects: int = 0
     read_up_to: int = 0
     """Offset of the next record to read into the buffer."""
     lost: bool = False
-    paused: bool = False
     stopped: str | None = None
     """Why nothing more is read at present; an operator should look."""
     stopped_until: datetime | None = None

@@ -1,8 +1,9 @@
 """The loop of a core process: which lanes are ours, what is read, decided and emitted, and what is due.
 
-Four tasks joined by bounded buffers: read (Kafka → entries) → decide (entries → committed transaction) → emit
-(journal rows → Kafka, replies), and a look at what is due. The Kafka group only says who should own which lane;
-the truth is the lane's row.
+Tasks joined by bounded buffers: fetch (Kafka → records) → read (records → entries; both in `intake.py`) → decide
+(entries → committed transaction) → emit (journal rows → Kafka, replies), and a look at what is due. They share one
+processor: while a decision waits for the database, the next batch is read and the last one emitted. The Kafka group
+only says who should own which lane; the truth is the lane's row.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from coupon_core.codes.generated import GeneratedCodes
 from coupon_core.lanes.belonging import Belonging
 from coupon_core.lanes.deciding import decide_batch, is_barrier
 from coupon_core.lanes.emitting import Emitter, NotEmitted
+from coupon_core.lanes.intake import Intake
 from coupon_core.lanes.lane import DecisionBroke, Lane, LaneDamaged, LanesLost
 from coupon_core.lanes.metrics import (
     BATCH_SECONDS,
@@ -52,9 +54,6 @@ from process.failpoints import declare, failpoint
 BEFORE_REPLY = declare("core.before_reply")
 BEFORE_CONTINUATION = declare("core.between_slice_and_continuation")
 TOPIC = COUPON_COMMANDS.name
-HIGH_WATER = 6_000
-LOW_WATER = 2_000
-AHEAD_LIMIT = timedelta(seconds=30)
 DUE_AGAIN_SECONDS = 5.0
 DAMAGED_SECONDS = 3.0
 
@@ -89,7 +88,6 @@ class Core:
     ) -> None:
         self.consumer = consumer
         self.emitter = emitter
-        self.reader = reader
         self.connect = connect
         """Coroutine function giving a fresh database connection with the loop's planner settings."""
         self.codes = codes
@@ -100,13 +98,14 @@ class Core:
         self.belonging = belonging
         self.lanes: dict[int, Lane] = {}
         self.watch = LaneWatch(consumer, self.lanes)
+        self.intake = Intake(
+            consumer, reader, self.lanes, told=told, most_records=batch_records, most_effects=batch_effects
+        )
         self.problems: dict[int, str] = {}
         """Lanes that cannot be taken over, and why."""
         self.database_away = False
-        self.last_read = time.monotonic()
         self._connection: Connection | None = None
         self._planning: Planning | None = None
-        self._work_waits = asyncio.Event()
         self._to_emit: asyncio.Queue[Decided] = asyncio.Queue(maxsize=4)
         self._taking: dict[int, asyncio.Task[None]] = {}
         self._next_lane = 0
@@ -119,24 +118,26 @@ class Core:
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`; then finish the batch under way, emit what is committed and leave."""
         self.consumer.subscribe([TOPIC], listener=_Listener(self))
-        tasks = [
+        intake = [
             asyncio.create_task(work, name=name)
-            for name, work in (("read", self._read()), ("decide", self._decide()), ("due", self._look_at_due()),
-                               ("commit", self._commit_offsets()), ("watch", self.watch.run()))
+            for name, work in (("fetch", self.intake.fetch()), ("read", self.intake.read()),
+                               ("due", self._look_at_due()), ("commit", self._commit_offsets()),
+                               ("watch", self.watch.run()))
         ]  # fmt: skip
+        deciding = asyncio.create_task(self._decide(), name="decide")
         emitting = asyncio.create_task(self._emit(), name="emit")
         stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait([*tasks, emitting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        tasks = [*intake, deciding, emitting, stopping]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self._stopping = True
-        tasks[0].cancel()
-        for task in (*tasks[2:], *self._taking.values()):
+        for task in (*intake, *self._taking.values()):
             task.cancel()
-        self._work_waits.set()
+        self.intake.work_waits.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._drained(), 12)
-        for task in (*tasks, emitting, stopping):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, emitting, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._connection is not None:
             await self._connection.close(timeout=2)
         for task in done - {stopping}:
@@ -236,62 +237,6 @@ class Core:
         committed = await self.consumer.committed(topic_partition)
         await asyncio.wait_for(self.consumer.commit({topic_partition: committed or 0}), 5)
 
-    # --- read
-
-    async def _read(self) -> None:
-        while True:
-            batch = await self.consumer.getmany(timeout_ms=200, max_records=4_000)
-            self.last_read = time.monotonic()
-            limit = datetime.now(UTC) + AHEAD_LIMIT
-            owners = {topic_partition: self.lanes.get(topic_partition.partition) for topic_partition in batch}
-            for topic_partition, records in batch.items():
-                lane = owners[topic_partition]
-                if lane is None:
-                    continue
-                for number, record in enumerate(records):
-                    if lane.lost:  # taken over meanwhile: its new object reads from its own position
-                        break
-                    if record.offset < lane.read_up_to:
-                        continue
-                    entry = self.reader.read(record)
-                    if not self.told and entry.time > limit:
-                        self._stop_reading(lane, record.offset, entry.time)
-                        break
-                    lane.buffer.append(entry)
-                    lane.read_up_to = record.offset + 1
-                    if number % 256 == 255:
-                        await asyncio.sleep(0)
-                if len(lane.buffer) > HIGH_WATER and not lane.paused:
-                    lane.paused = True
-                    self.consumer.pause(topic_partition)
-            if batch:
-                self._work_waits.set()
-            self._resume_drained()
-
-    def _resume_drained(self) -> None:
-        for lane in self.lanes.values():
-            if lane.stopped_until is not None and datetime.now(UTC) >= lane.stopped_until:
-                lane.stopped = lane.stopped_until = None
-                self.consumer.seek(TopicPartition(TOPIC, lane.partition), lane.read_up_to)
-                logger.info("A lane goes on: this clock is near its record.", action="lane_goes_on",
-                            partition=lane.partition)  # fmt: skip
-            if lane.paused and len(lane.buffer) < LOW_WATER and lane.stopped is None:
-                lane.paused = False
-                self.consumer.resume(TopicPartition(TOPIC, lane.partition))
-
-    def _stop_reading(self, lane: Lane, offset: int, at: datetime) -> None:
-        """A record from the future waits, with all behind it, until this clock is near: one of two clocks is wrong,
-        and what is decided counts for good. What came before it is decided.
-        """
-        lane.stopped_until = at - AHEAD_LIMIT
-        lane.stopped = (
-            f"record {offset} is of {at.isoformat()}, more than 30 s ahead of this machine's clock: set the clocks of "
-            "this machine and the broker right; the lane goes on by itself when this one is near that time"
-        )
-        lane.paused = True
-        self.consumer.pause(TopicPartition(TOPIC, lane.partition))
-        logger.error("A lane stands still.", action="lane_stopped", partition=lane.partition, detail=lane.stopped)
-
     # --- decide
 
     def _cut(self) -> list[tuple[Lane, list[Entry]]]:
@@ -308,11 +253,13 @@ class Core:
             most = min(share, self.batch_records - records)
             while lane.buffer and len(entries) < most and effects < self.batch_effects:
                 entry = lane.buffer.popleft()
+                lane.buffer_effects -= entry.effects
                 entries.append(entry)
                 effects += entry.effects
             if entries:
                 batch.append((lane, entries))
                 records += len(entries)
+        self.intake.made_room()
         return batch
 
     async def _decide(self) -> None:
@@ -320,8 +267,8 @@ class Core:
         while True:
             batch = [] if self._stopping else self._cut()
             if not batch:
-                self._work_waits.clear()
-                await self._work_waits.wait()
+                self.intake.work_waits.clear()
+                await self.intake.work_waits.wait()
                 continue
             self._not_deciding.clear()
             try:
@@ -402,7 +349,9 @@ class Core:
 
     def _put_back(self, batch: list[tuple[Lane, list[Entry]]]) -> None:
         for lane, entries in batch:
-            lane.buffer.extendleft(entry for entry in reversed(entries) if entry.offset >= lane.position)
+            again = [entry for entry in reversed(entries) if entry.offset >= lane.position]
+            lane.buffer.extendleft(again)
+            lane.buffer_effects += sum(entry.effects for entry in again)
 
     async def _disconnect(self) -> None:
         if self._connection is not None:

@@ -54,6 +54,14 @@ class LogRecord(Protocol):
     def headers(self) -> tuple[tuple[str, bytes], ...]: ...
 
 
+def size_of(record: LogRecord) -> int:
+    """Bytes of a record as it was sent, uncompressed: key, value and headers."""
+    size = len(record.key or b"") + len(record.value or b"")
+    for name, value in record.headers:
+        size += len(name) + len(value)
+    return size
+
+
 class Reader:
     """Reads records of one deployment: its number of lanes and the writers' keys it knows."""
 
@@ -76,8 +84,7 @@ class Reader:
             entry.dead = self._fill(entry)
         except Exception as error:  # one record must not keep a lane from all that follow
             entry.dead = "our_bug", "".join(traceback.format_exception(error))[-4_000:]
-        size = len(entry.key or b"") + len(entry.value or b"") + sum(len(name) + len(v) for name, v in entry.headers)
-        entry.effects = max(entry.effects, size // BYTES_OF_AN_EFFECT)
+        entry.effects = max(entry.effects, size_of(record) // BYTES_OF_AN_EFFECT)
         return entry
 
     def _fill(self, entry: Entry) -> tuple[str, str] | None:
