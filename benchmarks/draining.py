@@ -1,5 +1,8 @@
 """Commands drained: a backlog in the log → committed, and its events emitted, by one core process or several.
 
+Core runs alone beside PostgreSQL and Kafka, as the rival and the limit do beside PostgreSQL: who else reads its events
+takes a share of the same processors, and is no part of the figure.
+
 Limit: the seconds inside core's own load and write statements over the same commands and batches, one connection.
 """
 
