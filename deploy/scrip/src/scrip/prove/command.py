@@ -14,7 +14,7 @@ from scrip.platform_commands import HomeOption
 def prove(
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long callers ask.")] = 30,
     callers: Annotated[int, typer.Option(min=0, max=2_000, help="Callers over HTTP at once.")] = 48,
-    kafka_callers: Annotated[int, typer.Option(min=1, max=20_000, help="Commands under way by Kafka at once.")] = 1_000,
+    kafka_callers: Annotated[int, typer.Option(min=1, max=20_000, help="Commands under way by Kafka at once.")] = 3_000,
     campaigns: Annotated[int, typer.Option(min=1, max=1_000, help="Campaigns open at once.")] = 20,
     quantity: Annotated[int, typer.Option(min=1, max=100_000, help="Coupons of each.")] = 100,
     faults: Annotated[bool, typer.Option("--faults", help="Kill and restart core and gateway meanwhile.")] = False,
