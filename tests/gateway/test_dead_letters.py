@@ -38,7 +38,7 @@ class TestADeadLetter:
         )
         await gateway.core.append_record(late)
         letter = await letter_of(gateway, str(late.id))
-        assert letter["reason"] == "too_late"
+        assert (letter["reason"], letter["redriven_at"]) == ("too_late", None)
         shown = await gateway.done("GET", f"/dead-letters/{letter['id']}")
         assert shown["value"]
         viewer = await gateway.token("operator")
@@ -46,6 +46,7 @@ class TestADeadLetter:
         for _ in range(2):
             sent = await gateway.done("POST", f"/dead-letters/{letter['id']}/redrive")
             assert sent["command"] == str(late.id)
+        assert (await gateway.done("GET", f"/dead-letters/{letter['id']}"))["redriven_at"] is not None
         for _ in range(100):
             outcome = await gateway.staff("GET", f"/commands/{late.id}")
             if outcome.status_code == 200:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,6 +100,10 @@ class DeadLetters:
         await self.sender.send(topic, key, value, partition)
         command = str(record.id)  # type: ignore[attr-defined]
         logger.info("A dead letter was sent again.", action="dead_letter_redriven", command=command, actor=actor)
+        if topic == COUPON_COMMANDS.name:
+            # For the list of letters alone: a letter that is not marked can be sent again, and does nothing twice.
+            with contextlib.suppress(ServiceAway):
+                await self.services[topic].post(f"/dead-letters/{name}/redriven", {})
         return {"id": name, "command": command, "topic": topic, "sent": True}
 
 
