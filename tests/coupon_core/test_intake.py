@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,7 +17,7 @@ from messaging.sending import producer_settings
 from tests.messaging.support import until
 from tests.support.deciding import KEYS
 from tests.support.servers import Servers
-from tests.support.topics import LANES, reset_topics
+from tests.support.topics import LANES, reset_topics, take_the_senders_time
 
 MOST_RECORDS, MOST_EFFECTS = 500, 1_000
 FULL, OTHER = 0, 1
@@ -38,10 +39,13 @@ async def taking_in(backend: Servers) -> AsyncIterator[tuple[Intake, dict[int, L
             most_effects=MOST_EFFECTS,
         )
         tasks = [asyncio.create_task(intake.fetch()), asyncio.create_task(intake.read())]
-        yield intake, lanes
-        for task in tasks:
-            assert not task.done(), task
-            task.cancel()
+        try:
+            yield intake, lanes
+            assert not any(task.done() for task in tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def append(backend: Servers, lane: int, values: list[bytes]) -> None:
@@ -102,3 +106,32 @@ async def test_large_records_are_taken_in_by_their_bytes(backend: Servers) -> No
         assert lane.buffer_effects < AHEAD * MOST_EFFECTS + READ_AT_ONCE * each
         assert lane.fetched_bytes < FETCHED_BYTES + 2 * MIB  # a megabyte, and what one answer of the broker holds
         assert await all_of(intake, lane, len(large)) == list(range(len(large)))
+
+
+async def test_what_came_before_a_record_from_the_future_is_decided(backend: Servers) -> None:
+    await asyncio.to_thread(reset_topics, backend.bootstrap)
+    await asyncio.to_thread(take_the_senders_time, backend.bootstrap)
+    async with AIOKafkaProducer(**producer_settings(backend.bootstrap, client_id="test")) as producer:
+
+        async def taken() -> bool:
+            told = await producer.send_and_wait(COUPON_COMMANDS.name, b"value", key=b"key", partition=OTHER)
+            return bool(told.timestamp_type == 0)
+
+        await until(taken)  # the broker does at once what it has answered, or a little later
+        soon = round(time.time() * 1000)
+        batch = producer.create_batch()
+        for late in (0, 0, 3_600_000, 0):
+            batch.append(key=b"key", value=b"value", timestamp=soon + late, headers=[])
+        batch.close()
+        await (await producer.send_batch(batch, COUPON_COMMANDS.name, partition=FULL))
+    async with taking_in(backend) as (intake, lanes):
+        lane = lanes[FULL]
+
+        async def stands() -> bool:
+            return lane.stopped is not None
+
+        lanes.pop(OTHER)
+        await until(stands)
+        assert intake.work_waits.is_set()
+        assert ([entry.offset for entry in lane.buffer], lane.read_up_to) == ([0, 1], 2)
+        assert "record 2 is of" in (lane.stopped or "")

@@ -11,13 +11,6 @@ import asyncpg
 import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.commands import CommandRecord, IssueCoupons, IssueRow
@@ -30,6 +23,7 @@ from scrip.backend import Backend
 from tests.support.campaigns import generated
 from tests.support.core import CorePlatform, running_core
 from tests.support.databases import Databases
+from tests.support.topics import take_the_senders_time
 
 SPRING: dict[str, Any] = {"validity": {"starts": "2026-01-01", "ends": "2036-12-31"}}
 IMPATIENT = """
@@ -142,15 +136,6 @@ async def test_a_record_from_the_future_holds_its_lane_alone_until_the_clock_is_
     assert (await core.send(issuing(core, "spring", "behind"))).status == "done"
     assert await status(core, future) == "done"
     await core.wait_ready(0)
-
-
-def take_the_senders_time(bootstrap: str) -> None:
-    """As a broker with a wrong clock would: records of commands get the time their sender says."""
-    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, COUPON_COMMANDS.name, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for changed in admin.incremental_alter_configs([resource]).values():
-        changed.result(10)
 
 
 async def append_at(core: CorePlatform, record: CommandRecord, moment: datetime) -> None:

@@ -3,8 +3,15 @@
 import asyncio
 
 from aiokafka.admin import AIOKafkaAdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
-from contracts.topics import TOPICS
+from contracts.topics import COUPON_COMMANDS, TOPICS
 from messaging.topics_admin import create_topics
 from scrip.waiting import run_coroutine
 
@@ -36,3 +43,12 @@ async def _delete(bootstrap: str) -> None:
                 await asyncio.sleep(0.1)
     finally:
         await admin.close()
+
+
+def take_the_senders_time(bootstrap: str) -> None:
+    """As a broker with a wrong clock would: records of commands get the time their sender says."""
+    entry = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, COUPON_COMMANDS.name, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for changed in admin.incremental_alter_configs([resource]).values():
+        changed.result(10)

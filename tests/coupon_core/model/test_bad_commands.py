@@ -16,12 +16,14 @@ from uuid import UUID, uuid4, uuid5
 
 import pytest
 
+from contracts.campaigns import GeneratedSupply
 from contracts.commands import (
     COMMANDS,
     LANE_WIDE,
     RECORD_CLASSES,
     AdvanceClock,
     BuildingRules,
+    CancelGeneration,
     ChangeQuantity,
     ClaimCoupon,
     GenerateCampaign,
@@ -47,6 +49,7 @@ from contracts.schemas import schema_of
 from contracts.writers import WRITER_HEADER, Writer, sign, tool_key
 from coupon_core.decide import CORES_OWN
 from coupon_core.lanes.reading import TOPIC
+from coupon_core.operations import generating
 from tests.support.deciding import KEYS, MERCHANT, OTHER, TOOL_MASTER, MemoryLane, by_number, instant, terms
 from tests.support.mutations import Mutation, mutations, validator
 
@@ -54,7 +57,8 @@ NAMES = [command.__name__ for command in COMMANDS]
 CLASSES = {command.__name__: command for command in COMMANDS}
 SENT = [name for name in NAMES if CLASSES[name] not in CORES_OWN]
 """Commands that others than core itself send."""
-CAMPAIGNS = ("states", "generated", "paused", "draft", "asks", "bread", "bread reserved", "uploaded", "given", "new")
+OURS = ("states", "generated", "paused", "draft", "generating", "failed", "asks")
+CAMPAIGNS = (*OURS, "bread", "bread reserved", "uploaded", "given", "new")
 """Of the world, in the order in which a command's example is tried on them; the last does not exist."""
 
 
@@ -71,7 +75,7 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def owner(campaign: str) -> str:
-    return PLATFORM if campaign in ("states", "generated", "paused", "draft", "asks") else MERCHANT
+    return PLATFORM if campaign in OURS else MERCHANT
 
 
 def id_of(campaign: str, party: str | None = None) -> UUID:
@@ -97,6 +101,7 @@ def _world(told: bool) -> MemoryLane:
     lane.generate("generated", quantity=5_000)
     draft = GenerateCampaign(terms=terms(), quantity=100, draft=True)
     lane.done(draft, campaign=id_of("draft"))
+    _jobs(lane)
     rule = {"expression": "age >= 18 && tier == 'gold'", "attributes": {"age": "int", "tier": "string"}}
     lane.generate("asks", eligibility={**rule, "applies_at": "issue"})
     paused = lane.generate("paused")
@@ -115,6 +120,20 @@ def _world(told: bool) -> MemoryLane:
     for kept in (lane.events, lane.lines, lane.refusals, lane.dead, lane.replies):
         kept.clear()
     return lane
+
+
+def _jobs(lane: MemoryLane) -> None:
+    """A job that writes codes down and has begun, and one that was given up."""
+    lane.holds_continuations = True
+    stored = GenerateCampaign(terms=terms(), supply=GeneratedSupply(stored=True), quantity=20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generating, "SLICE", 10)
+        for name in ("generating", "failed"):
+            lane.done(stored, campaign=id_of(name))
+    lane.done(CancelGeneration(reason="r"), campaign=id_of("failed"))
+    lane.holds_continuations = False
+    lane.held_back.clear()
+    assert [lane.campaign(id_of(name)).state for name in ("generating", "failed")] == ["generating", "failed"]
 
 
 def world(told: bool) -> MemoryLane:
@@ -285,7 +304,8 @@ def _exhaust(lane: MemoryLane, campaign: UUID) -> None:
     kept = lane.campaign(campaign)
     if kept.quantity is not None or kept.supply != "generated":
         quantity = max(kept.issued + kept.exported, 1)
-        lane.done(ChangeQuantity(quantity=quantity), campaign=campaign, party=kept.owner)
+        change = lane.send if kept.state in ("generating", "failed") else lane.done  # there it is refused
+        change(ChangeQuantity(quantity=quantity), campaign=campaign, party=kept.owner)
 
 
 def _told(command: Contract) -> Callable[[MemoryLane, UUID], None]:

@@ -1,3 +1,4 @@
+import random
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
@@ -165,3 +166,19 @@ def test_a_percentage_is_exact_whole_and_between_nothing_and_the_order(
     off = discount_of(percent(basis_points, cap, rounding=rounding), amount)
     assert off == (rounded if cap is None else min(rounded, cap))
     assert 0 <= off <= amount
+
+
+def test_a_million_discounts_add_up_to_the_last_minor_unit() -> None:
+    some = random.Random(36)
+    of = {(points, rounding): percent(points, rounding=rounding)
+          for points in (1, 333, 1_250, 3_333, 9_999) for rounding in ("half_up", "down", "up")}  # fmt: skip
+    given_off = exact = corrections = 0
+    for _ in range(1_000_000 // len(of) + 1):
+        amount = some.randrange(10 ** some.randrange(1, 16))
+        for (points, rounding), terms_ in of.items():
+            given_off += discount_of(terms_, amount)
+            exact += amount * points
+            rest = amount * points % 10_000
+            up = {"half_up": rest >= 5_000, "up": rest > 0, "down": False}[rounding]
+            corrections += (10_000 - rest) if up else -rest
+    assert given_off * 10_000 == exact + corrections

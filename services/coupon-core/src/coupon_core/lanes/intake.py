@@ -111,7 +111,7 @@ class Intake:
             entry = self._reader.read(record)
             if not self._told and entry.time > limit:
                 self._stop(lane, record.offset, entry.time)
-                return
+                break  # what came before it is decided
             lane.buffer.append(entry)
             lane.buffer_effects += entry.effects
             lane.read_up_to = record.offset + 1
@@ -130,7 +130,7 @@ class Intake:
 
     def _stop(self, lane: Lane, offset: int, at: datetime) -> None:
         """A record from the future waits, with all behind it, until this clock is near: one of two clocks is wrong,
-        and what is decided counts for good. What came before it is decided.
+        and what is decided counts for good.
         """
         lane.stopped_until = at - AHEAD_LIMIT
         lane.stopped = (
