@@ -95,7 +95,7 @@ async def moved_while_their_owner_slept(core: CorePlatform, load: Load, point: s
     core.processes[0].kill()
     load.start()
     await asyncio.sleep(ASKED_SECONDS)
-    sleeper = core.start_process(0, SCRIP_FAILPOINTS="core.after_commit=stop@3", SCRIP_BATCH_RECORDS="16")
+    sleeper = core.start_process(0, SCRIP_FAILPOINTS="core.after_commit=stop@3", SCRIP_BATCH_RECORDS="4")
     await fell_asleep(sleeper)
     before = await epochs(core)
     await fell_asleep(core.start_process(1, SCRIP_FAILPOINTS=f"{point}=stop@1"))

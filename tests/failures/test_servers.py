@@ -3,13 +3,10 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import psutil
 import pytest
 
-from coupon_core.lanes import emitting
-from coupon_core.storage.journal import REFUSALS, JournalRow
 from scrip import supervisor
 from scrip.backend import Backend
 from tests.failures.load import Load
@@ -99,33 +96,6 @@ def connections_to_kafka(load: Load) -> int:
         for connection in psutil.Process(process.process.pid).net_connections("tcp")
         if connection.raddr
     )
-
-
-@pytest.mark.soak
-async def test_a_producer_core_has_thrown_away_does_not_go_on_trying(
-    load: Load, servers: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(emitting, "ACKNOWLEDGEMENT_SECONDS", 2.0)
-    before = sending_tasks()
-    emitter = emitting.Emitter(servers.bootstrap, load.platform.writer("core"))
-    await emitter.start()
-    row = JournalRow(0, 1, REFUSALS, None, None, None, ['{"subject": "nothing"}'])
-    await emitter.emit([row])
-    assert len(sending_tasks() - before) == 1
-    await asyncio.to_thread(servers.halt, "kafka")
-    try:
-        with pytest.raises(emitting.NotEmitted):
-            await emitter.emit([row])
-        async with asyncio.timeout(15):  # a request under way may end first
-            while sending_tasks() - before:
-                await asyncio.sleep(0.1)
-    finally:
-        await asyncio.to_thread(servers.resume, "kafka")
-
-
-def sending_tasks() -> set[asyncio.Task[Any]]:
-    """What aiokafka's producers of this process run."""
-    return {task for task in asyncio.all_tasks() if "_sender_routine" in repr(task.get_coro())}
 
 
 @pytest.mark.soak

@@ -19,6 +19,8 @@ from contracts.identifiers import campaign_id
 from contracts.partitioner import partition_of
 from contracts.topics import COUPON_COMMANDS
 from contracts.writers import WRITER_HEADER, sign
+from coupon_core.lanes import emitting
+from coupon_core.storage.journal import REFUSALS, JournalRow
 from scrip.backend import Backend
 from tests.support.campaigns import generated
 from tests.support.core import CorePlatform, running_core
@@ -154,3 +156,30 @@ async def append_at(core: CorePlatform, record: CommandRecord, moment: datetime)
         )
     finally:
         await producer.stop()
+
+
+@pytest.mark.soak
+async def test_a_producer_core_has_thrown_away_does_not_go_on_trying(
+    core: CorePlatform, fresh_broker: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emitting, "ACKNOWLEDGEMENT_SECONDS", 2.0)
+    before = sending_tasks()
+    emitter = emitting.Emitter(core.bootstrap, core.writer("core"))
+    await emitter.start()
+    row = JournalRow(0, 1, REFUSALS, None, None, None, ['{"subject": "nothing"}'])
+    await emitter.emit([row])
+    assert len(sending_tasks() - before) == 1
+    await asyncio.to_thread(fresh_broker.halt, "kafka")
+    try:
+        with pytest.raises(emitting.NotEmitted):
+            await emitter.emit([row])
+        async with asyncio.timeout(15):  # a request under way may end first
+            while sending_tasks() - before:
+                await asyncio.sleep(0.1)
+    finally:
+        await asyncio.to_thread(fresh_broker.resume, "kafka")
+
+
+def sending_tasks() -> set[asyncio.Task[Any]]:
+    """What aiokafka's producers of this process run."""
+    return {task for task in asyncio.all_tasks() if "_sender_routine" in repr(task.get_coro())}

@@ -89,11 +89,17 @@ class Intake:
             if not ready:
                 self._read_more.clear()
                 await self._read_more.wait()
-            limit = datetime.now(UTC) + AHEAD_LIMIT
+                continue
+            limit, at_once = datetime.now(UTC) + AHEAD_LIMIT, 0
             for lane in ready:
                 if not lane.lost:
-                    self._read_some(lane, limit)
+                    at_once += self._read_some(lane, limit)
+                if at_once >= READ_AT_ONCE:
+                    at_once = 0
                     await asyncio.sleep(0)
+            # Only now: what came for several lanes at once is one batch.
+            self.work_waits.set()
+            await asyncio.sleep(0)
 
     def made_room(self) -> None:
         """Something was taken out of a buffer."""
@@ -102,8 +108,9 @@ class Intake:
     def _has_room(self, lane: Lane) -> bool:
         return len(lane.buffer) < AHEAD * self._most_records and lane.buffer_effects < AHEAD * self._most_effects
 
-    def _read_some(self, lane: Lane, limit: datetime) -> None:
-        for _ in range(min(READ_AT_ONCE, len(lane.fetched))):
+    def _read_some(self, lane: Lane, limit: datetime) -> int:
+        count = min(READ_AT_ONCE, len(lane.fetched))
+        for _ in range(count):
             record = lane.fetched.popleft()
             lane.fetched_bytes -= size_of(record)
             if record.offset < lane.read_up_to:
@@ -115,9 +122,9 @@ class Intake:
             lane.buffer.append(entry)
             lane.buffer_effects += entry.effects
             lane.read_up_to = record.offset + 1
-        self.work_waits.set()
         if lane.fetched_bytes < FETCHED_BYTES:
             self._fetch_more.set()
+        return count
 
     def _go_on_after_stops(self) -> None:
         for lane in self._lanes.values():
