@@ -71,6 +71,11 @@ class TestTheCodeOfASerial:
         assert codes == [CODES.code_of(serial) for serial in range(first, first + count)]
         assert CODES.serials_of(codes) == list(range(first, first + count))
 
+    @given(some.lists(some.tuples(some.integers(0, SERIALS - 50), some.integers(0, 50)), min_size=1, max_size=5))
+    def test_is_the_same_in_several_runs_at_once(self, runs: list[tuple[int, int]]) -> None:
+        apart = [CODES.codes_of(first, count, CODES.newest_version) for first, count in runs]
+        assert CODES.codes_of_runs(runs, CODES.newest_version) == apart
+
     def test_is_another_for_each_serial_of_a_block(self) -> None:
         codes = CODES.codes_of(7 * BLOCK_SIZE, BLOCK_SIZE)
         assert len(set(codes)) == BLOCK_SIZE
@@ -80,6 +85,8 @@ class TestTheCodeOfASerial:
     def test_exists_only_for_41_bits(self, first: int, count: int) -> None:
         with pytest.raises(ValueError, match="Serials"):
             CODES.codes_of(first, count)
+        with pytest.raises(ValueError, match="Serials"):
+            CODES.codes_of_runs([(0, 1), (first, count)], CODES.newest_version)
         if count == 1:
             with pytest.raises(ValueError, match="Serials"):
                 CODES.code_of(first)

@@ -10,6 +10,7 @@ once in 2^14 = 16,384 tries, and is then for the block's and the coupon's state 
 import hmac
 import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy
 from numpy.typing import NDArray
@@ -76,14 +77,24 @@ class GeneratedCodes:
         """The codes of the serials first, first + 1, … in that order; for single ones `code_of` is faster."""
         return texts_of(self.symbols_of(first, count, version))
 
+    def codes_of_runs(self, runs: Sequence[tuple[int, int]], version: int) -> list[list[str]]:
+        """`codes_of` for several runs (first serial, count) at once, each as a list."""
+        for first, count in runs:
+            _require_serials(first, count)
+        serials = numpy.concatenate([numpy.arange(first, first + count, dtype=numpy.uint64) for first, count in runs])
+        texts = iter(texts_of(self._symbols(serials, version)))
+        return [list(islice(texts, count)) for _, count in runs]
+
     def symbols_of(self, first: int, count: int, version: int | None = None) -> Symbols:
-        """The same as ASCII, a row each: shape (count, 12)."""
-        version = self.newest_version if version is None else version
+        """The same as `codes_of` as ASCII, a row each: shape (count, 12)."""
         _require_serials(first, count)
         serials = numpy.arange(first, first + count, dtype=numpy.uint64)
+        return self._symbols(serials, self.newest_version if version is None else version)
+
+    def _symbols(self, serials: Numbers, version: int) -> Symbols:
         numbers = self._permutation(version).encrypt_all(serials << numpy.uint64(_ZERO_BITS))
         numbers |= numpy.uint64(version << BITS)
-        pairs = numpy.empty((count, LENGTH // 2), dtype=numpy.uint16)
+        pairs = numpy.empty((len(serials), LENGTH // 2), dtype=numpy.uint16)
         for place, shift in enumerate((50, 40, 30, 20, 10, 0)):
             pairs[:, place] = _PAIR_SYMBOLS[numbers >> numpy.uint64(shift) & numpy.uint64(0x3FF)]
         return pairs.view(numpy.uint8)

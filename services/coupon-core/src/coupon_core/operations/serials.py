@@ -130,14 +130,40 @@ def _next_codes(call: Call, campaign: Campaign, ahead: int) -> deque[str]:
     work = call.work
     first = campaign.last_number + 1
     index = index_of(first)
-    count = min(max(ahead, work.expected.get(campaign.number, 0)), (index + 1) * BLOCK_SIZE - campaign.last_number)
+    count = _within_block(campaign, index, max(ahead, work.expected.get(campaign.number, 0)))
     own = own_codes(work.codes, campaign)
     if own is not None:
         return deque([own.code_of(first)] if count == 1 else own.codes_of(first, count))
     block, version = _block_at(call, campaign, index)
     campaign.block = (index, block, version)
-    serial = serial_at(block, first)
-    return deque([work.codes.code_of(serial, version)] if count == 1 else work.codes.codes_of(serial, count, version))
+    runs = _runs_of_others(work, version) | {campaign.number: (serial_at(block, first), count)}
+    if len(runs) == count == 1:
+        return deque([work.codes.code_of(serial_at(block, first), version)])
+    made = zip(runs, work.codes.codes_of_runs(list(runs.values()), version), strict=True)
+    work.next_codes.update((number, deque(codes)) for number, codes in made)
+    return work.next_codes[campaign.number]
+
+
+def _runs_of_others(work: Work, version: int) -> dict[int, tuple[int, int]]:
+    """First serial and count of what other campaigns of the batch will ask for: to make codes of a few serials costs
+    as much as of hundreds.
+    """
+    runs: dict[int, tuple[int, int]] = {}
+    for campaign in work.campaigns.values():
+        expected = work.expected.get(campaign.number, 0)
+        if expected == 0 or campaign.number in work.next_codes or not campaign.takes_blocks():
+            continue
+        index = index_of(campaign.last_number + 1)
+        at = work.block_at.get((campaign.number, index))
+        if at is not None and at[1] == version:
+            campaign.block = (index, *at)
+            serial = serial_at(at[0], campaign.last_number + 1)
+            runs[campaign.number] = (serial, _within_block(campaign, index, expected))
+    return runs
+
+
+def _within_block(campaign: Campaign, index: int, count: int) -> int:
+    return min(count, (index + 1) * BLOCK_SIZE - campaign.last_number)
 
 
 def _block_at(call: Call, campaign: Campaign, index: int) -> tuple[int, int]:

@@ -70,8 +70,8 @@ class Written:
     text: bytes
 
 
-Page = tuple[list[Row] | Written, int | None]
-"""Rows, and the key to go on after; None: there are no more."""
+Page = tuple[list[Row] | Callable[[], Written], int | None]
+"""Rows, or what writes them (in a thread), and the key to go on after; None: there are no more."""
 Pages = Callable[[int, int], Coroutine[Any, Any, Page]]
 """The page after a key, up to a last one."""
 
@@ -144,8 +144,7 @@ async def _generated_page(source: Source, campaign: Campaign, after: int, last: 
             numbers, symbols, held = numbers[wanted], symbols[wanted], held[wanted]
         return Written(len(numbers), code_columns.write(asked.format, numbers, symbols, held))
 
-    # In a thread: the lanes share this event loop.
-    return await asyncio.to_thread(write), end if end < last else None
+    return write, end if end < last else None
 
 
 async def coupons(source: Source, request: Request) -> Response:
@@ -249,26 +248,27 @@ class _Export(StreamingResponse):
 
 
 async def _parts(asked: Asked, columns: Sequence[str], last: int, page: Pages) -> AsyncIterator[bytes]:
-    """The text, part by part. The page after the one that is being sent is made meanwhile."""
+    """The text, part by part. The page after the one that is being written or sent is read and written meanwhile."""
     digest, count = hashlib.sha256(), 0
-    write = as_csv if asked.format == "csv" else as_json_lines
+    as_text = as_csv if asked.format == "csv" else as_json_lines
 
-    async def made(after: int) -> tuple[Written, int | None]:
+    async def begun(after: int) -> tuple[asyncio.Task[Written], int | None]:
         rows, going_on = await page(after, last)
-        if not isinstance(rows, Written):
-            rows = Written(len(rows), await asyncio.to_thread(write, columns, rows) if rows else b"")
-        return rows, going_on
+        write = rows if callable(rows) else lambda: Written(len(rows), as_text(columns, rows) if rows else b"")
+        # In a thread: the lanes share this event loop.
+        return asyncio.create_task(asyncio.to_thread(write)), going_on
 
-    coming = asyncio.create_task(made(asked.after)) if asked.after < last else None
+    coming = asyncio.create_task(begun(asked.after)) if asked.after < last else None
     try:
         if asked.format == "csv" and asked.after == 0:
             head = as_csv(columns, [columns])
             digest.update(head)
             yield head
         while coming is not None:
-            part, going_on = await coming
+            writing, going_on = await coming
             goes_on = going_on is not None and going_on < last
-            coming = asyncio.create_task(made(going_on or 0)) if goes_on else None
+            coming = asyncio.create_task(begun(going_on or 0)) if goes_on else None
+            part = await writing
             if part.text:
                 await asyncio.to_thread(digest.update, part.text)
                 count += part.count
