@@ -60,9 +60,7 @@ async def all_of(intake: Intake, lane: Lane, count: int) -> list[int]:
     async with asyncio.timeout(60):
         while len(taken) < count:
             for _ in range(min(100, len(lane.buffer))):
-                entry = lane.buffer.popleft()
-                lane.buffer_effects -= entry.effects
-                taken.append(entry.offset)
+                taken.append(lane.take().offset)
             intake.made_room()
             await asyncio.sleep(0.001)
     return taken

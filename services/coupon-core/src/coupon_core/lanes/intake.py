@@ -119,9 +119,7 @@ class Intake:
             if not self._told and entry.time > limit:
                 self._stop(lane, record.offset, entry.time)
                 break  # what came before it is decided
-            lane.buffer.append(entry)
-            lane.buffer_effects += entry.effects
-            lane.read_up_to = record.offset + 1
+            lane.add(entry)
         if lane.fetched_bytes < FETCHED_BYTES:
             self._fetch_more.set()
         return count

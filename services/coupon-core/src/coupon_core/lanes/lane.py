@@ -69,6 +69,24 @@ class Lane:
     Only a lane writes its campaigns, and each batch's fence says that the lane is still ours and stands where the last
     one left it. A batch takes out what it works on (`lanes/loading.py`), and only its commit puts it back."""
 
+    def add(self, entry: Entry) -> None:
+        """Take in the next entry that was read."""
+        self.buffer.append(entry)
+        self.buffer_effects += entry.effects
+        self.read_up_to = entry.offset + 1
+
+    def take(self) -> Entry:
+        """The next entry to decide, out of the buffer."""
+        entry = self.buffer.popleft()
+        self.buffer_effects -= entry.effects
+        return entry
+
+    def put_back(self, entries: Iterable[Entry]) -> None:
+        """Entries that were taken last, in order, back in front of the buffer; those decided by now are left out."""
+        again = [entry for entry in entries if entry.offset >= self.position]
+        self.buffer.extendleft(reversed(again))
+        self.buffer_effects += sum(entry.effects for entry in again)
+
     def keep(self, campaigns: Iterable[Campaign]) -> None:
         """Keep campaigns as a committed batch left them; those not used for longest make room."""
         for campaign in campaigns:

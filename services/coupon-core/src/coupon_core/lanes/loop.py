@@ -252,8 +252,7 @@ class Core:
             entries: list[Entry] = []
             most = min(share, self.batch_records - records)
             while lane.buffer and len(entries) < most and effects < self.batch_effects:
-                entry = lane.buffer.popleft()
-                lane.buffer_effects -= entry.effects
+                entry = lane.take()
                 entries.append(entry)
                 effects += entry.effects
             if entries:
@@ -349,9 +348,7 @@ class Core:
 
     def _put_back(self, batch: list[tuple[Lane, list[Entry]]]) -> None:
         for lane, entries in batch:
-            again = [entry for entry in reversed(entries) if entry.offset >= lane.position]
-            lane.buffer.extendleft(again)
-            lane.buffer_effects += sum(entry.effects for entry in again)
+            lane.put_back(entries)
 
     async def _disconnect(self) -> None:
         if self._connection is not None:
